@@ -1,0 +1,4 @@
+"""Time, tasks and retries: the only package that touches the clock or starts a task.
+
+Parts: clock, backoff, breaker, supervisor, children (child processes that are kept alive).
+"""
