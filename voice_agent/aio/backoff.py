@@ -18,5 +18,5 @@ class Backoff:
 
     def delay_s(self, attempt: int, *, hint_s: float | None = None) -> float:
         """Seconds before try ``attempt + 1``, where ``attempt`` counts from 0."""
-        ceiling = min(self.cap_s, self.base_s * 2 ** min(attempt, 30))
+        ceiling: float = min(self.cap_s, self.base_s * 2.0 ** min(attempt, 30))
         return max(hint_s or 0.0, self.random() * ceiling)

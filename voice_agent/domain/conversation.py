@@ -38,7 +38,7 @@ class Conversation:
     trimmed_count: int = 0
 
     def apply(self, event: Event) -> "Conversation":
-        """Return the conversation after ``event``. Total: an event it does not know is no change."""
+        """Return the conversation after ``event``. Total: an unknown event is no change."""
         match event.body:
             case ContextCleared():
                 return replace(self, window=(), session_number=event.session_number or 0)

@@ -70,12 +70,22 @@ class RejectedError(VoiceAgentError):
 class RequestRefused(RejectedError):
     """The peer understood the request and refuses it (4xx)."""
 
-    def __init__(self, *, op: str, status: int, code: str, detail: str) -> None:
+    def __init__(
+        self,
+        *,
+        op: str,
+        status: int,
+        code: str,
+        detail: str,
+        rejected: tuple[tuple[int, str], ...] = (),
+    ) -> None:
         super().__init__(f"{op} was refused: {status} {code}: {detail}")
         self.op = op
         self.status = status
         self.code = code
         self.detail = detail
+        self.rejected = rejected
+        """Of a batch: (index, code) of each event that was the reason."""
 
 
 class InvalidPointer(RejectedError):

@@ -1,0 +1,192 @@
+"""The backend's endpoints as methods. Each has a total deadline and may be repeated."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from backend_client import errors, wire
+from voice_agent.domain.errors import LayerUnavailable
+from voice_agent.domain.events import Event
+from voice_agent.domain.ids import ConversationId, WriterId
+from voice_agent.state.codec import event_of
+from voice_agent.state.ports import (
+    BackendConversation,
+    LeaseState,
+    Registration,
+    Stored,
+    WriterGrant,
+)
+
+Answer = TypeVar("Answer")
+
+
+class BackendClient:
+    """One backend, one token.
+
+    Every method raises ``LayerUnavailable`` when the backend failed or did not answer in time
+    (outcome unknown: repeat it), and ``RequestRefused`` when it understood and will not. All are
+    safe to repeat; cancelling one leaves the write done or not done, never half.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, *, timeout_s: float) -> None:
+        self._http = http
+        self._timeout_s = timeout_s
+
+    async def resolve_conversation(
+        self, key: str, *, max_gap_s: float | None = None
+    ) -> BackendConversation:
+        """Get or make the conversation of ``key``; a gap over ``max_gap_s`` makes a new one."""
+        body: dict[str, Any] = {"key": key}
+        if max_gap_s is not None:
+            body["max_gap_s"] = max_gap_s
+        answer = await self._call(
+            "resolve", "POST", "/v1/conversations:resolve", wire.ConversationAnswer, json=body
+        )
+        return _conversation(answer)
+
+    async def get_conversation(self, conversation_id: ConversationId) -> BackendConversation:
+        """Read a conversation; one that does not exist is refused with status 404."""
+        answer = await self._call(
+            "get_conversation", "GET", _at(conversation_id), wire.ConversationAnswer
+        )
+        return _conversation(answer)
+
+    async def register_writer(
+        self, conversation_id: ConversationId, registration: Registration
+    ) -> WriterGrant:
+        """Register a writer; its fence is final from then on. A repeat answers the same."""
+        answer = await self._call(
+            "register_writer",
+            "POST",
+            _at(conversation_id, "writers"),
+            wire.WriterAnswer,
+            json=msgspec.to_builtins(registration),
+        )
+        return WriterGrant(
+            fence=answer.fence,
+            session_number=answer.session_number,
+            version=int(answer.version),
+            lease_s=answer.lease_s,
+        )
+
+    async def renew_lease(
+        self, conversation_id: ConversationId, writer_id: WriterId, *, last_ordinal: int
+    ) -> LeaseState:
+        """Say that the writer lives. Raises ``OwnershipLost`` when a higher fence holds the lease.
+
+        The answer carries the session number: a higher one than before means that the context
+        was cleared.
+        """
+        answer = await self._call(
+            "renew_lease",
+            "PUT",
+            _at(conversation_id, "writers", writer_id, "lease"),
+            wire.LeaseAnswer,
+            json={"last_ordinal": last_ordinal},
+        )
+        return LeaseState(
+            session_number=answer.session_number,
+            highest_fence=answer.highest_fence,
+            lease_s=answer.lease_s,
+        )
+
+    async def end_writer(
+        self,
+        conversation_id: ConversationId,
+        writer_id: WriterId,
+        *,
+        reason: str,
+        at: str,
+        last_ordinal: int,
+    ) -> None:
+        """Record the end of a call. The first reason given wins; repeats change nothing."""
+        await self._call(
+            "end_writer",
+            "POST",
+            _at(conversation_id, "writers", writer_id, "end"),
+            dict[str, Any],
+            json={"reason": reason, "at": at, "last_ordinal": last_ordinal},
+        )
+
+    async def store_events(
+        self, conversation_id: ConversationId, writer_id: WriterId, events: Sequence[bytes]
+    ) -> Stored:
+        """Store encoded events (``state.codec``), all or none. A repeat stores nothing twice."""
+        answer = await self._call(
+            "store_events",
+            "POST",
+            _at(conversation_id, "events"),
+            wire.StoredAnswer,
+            content=wire.batch_body(writer_id, list(events)),
+        )
+        return Stored(
+            acknowledged=answer.acknowledged,
+            session_number=answer.session_number,
+            highest_fence=answer.highest_fence,
+        )
+
+    async def get_recent_messages(
+        self, conversation_id: ConversationId, limit: int = 20
+    ) -> list[Event]:
+        """Read the last ``limit`` (at most 200) messages, oldest first, in conversation order."""
+        answer = await self._call(
+            "get_recent_messages",
+            "GET",
+            _at(conversation_id, "messages"),
+            wire.EventList,
+            params={"last": limit},
+        )
+        return [event_of(item) for item in answer.items]
+
+    async def search_conversation(
+        self, conversation_id: ConversationId, query: str, limit: int = 10
+    ) -> list[Event]:
+        """Find events by words, best first. Refused with status 501 until the backend has it."""
+        answer = await self._call(
+            "search_conversation",
+            "GET",
+            _at(conversation_id, "search"),
+            wire.EventList,
+            params={"q": query, "limit": limit},
+        )
+        return [event_of(item.get("event", item)) for item in answer.items]
+
+    async def _call(
+        self,
+        op: str,
+        method: str,
+        path: str,
+        answer: type[Answer],
+        **request: Any,  # httpx's own keyword arguments
+    ) -> Answer:
+        """Send one request, at most ``timeout_s`` from beginning to end."""
+        if "content" in request:
+            request["headers"] = {"Content-Type": "application/json"}
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                response = await self._http.request(method, path, **request)
+        except errors.TRANSPORT_ERRORS as exc:
+            raise errors.unavailable(op, exc) from exc
+        if response.status_code >= 400:
+            raise errors.refused(op, response)
+        try:
+            return msgspec.json.decode(response.content, type=answer)
+        except msgspec.MsgspecError as exc:
+            raise LayerUnavailable(layer=errors.LAYER, op=op, detail="unreadable answer") from exc
+
+
+def _at(conversation_id: ConversationId, *rest: str) -> str:
+    return "/".join(("/v1/conversations", conversation_id, *rest))
+
+
+def _conversation(answer: wire.ConversationAnswer) -> BackendConversation:
+    missing: list[Mapping[str, Any]] = list(answer.missing)
+    return BackendConversation(
+        conversation_id=ConversationId(answer.id),
+        session_number=answer.session_number,
+        version=int(answer.version),
+        missing=tuple(missing),
+    )

@@ -1,0 +1,76 @@
+"""Bodies and answers of the HTTP API (API.md). Unknown fields are ignored."""
+
+from typing import Any
+
+import msgspec
+
+
+class Lenient(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer: what we do not know is ignored."""
+
+
+class ConversationAnswer(Lenient):
+    """A conversation, as resolve and get answer it."""
+
+    id: str
+    key: str | None = None
+    session_number: int = 0
+    version: str = "0"
+    last_position: int = 0
+    missing: list[dict[str, Any]] = msgspec.field(default_factory=list)
+
+
+class WriterAnswer(Lenient):
+    """A registration."""
+
+    writer_id: str
+    fence: int
+    session_number: int = 0
+    version: str = "0"
+    lease_s: float = 3.0
+
+
+class LeaseAnswer(Lenient):
+    """A heartbeat's answer."""
+
+    session_number: int = 0
+    highest_fence: int = 0
+    lease_s: float = 3.0
+
+
+class StoredAnswer(Lenient):
+    """A batch's answer: ``acknowledged`` is the highest ordinal without a gap below it."""
+
+    acknowledged: int
+    positions: list[int] = msgspec.field(default_factory=list)
+    session_number: int = 0
+    highest_fence: int = 0
+
+
+class EventList(Lenient):
+    """Events as stored, oldest first."""
+
+    items: list[dict[str, Any]]
+
+
+class Problem(Lenient):
+    """application/problem+json."""
+
+    title: str = ""
+    detail: str = ""
+    code: str = ""
+    errors: list[dict[str, Any]] = msgspec.field(default_factory=list)
+
+
+def decode_problem(body: bytes) -> Problem:
+    """Read a problem; a body that is none (a proxy's page) gives an empty one."""
+    try:
+        return msgspec.json.decode(body, type=Problem)
+    except msgspec.MsgspecError:
+        return Problem()
+
+
+def batch_body(writer_id: str, events: list[bytes]) -> bytes:
+    """Join the exact bytes of encoded events into one request, without decoding them."""
+    head = b'{"writer_id":' + msgspec.json.encode(writer_id) + b',"events":['
+    return head + b",".join(events) + b"]}"

@@ -1,0 +1,88 @@
+"""What the state layers need of others, in domain words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from voice_agent.domain.events import Event
+from voice_agent.domain.ids import ConversationId, WriterId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendConversation:
+    """A conversation as the backend knows it; ``missing`` lists ordinals that never came."""
+
+    conversation_id: ConversationId
+    session_number: int = 0
+    version: int = 0
+    missing: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A writer introduces itself. ``fence`` is what it claimed, if it could not ask first."""
+
+    writer_id: WriterId
+    started_at: str
+    kind: str = "call"
+    room: str | None = None
+    job_id: str | None = None
+    fence: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterGrant:
+    """The backend's answer to a registration: the fence is final."""
+
+    fence: int
+    session_number: int
+    version: int
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseState:
+    """What a heartbeat learns."""
+
+    session_number: int
+    highest_fence: int
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a stored batch is answered with."""
+
+    acknowledged: int
+    session_number: int
+    highest_fence: int
+
+
+class Backend(Protocol):
+    """The source of truth, as far as the state layers need it (see ``BackendClient``)."""
+
+    async def resolve_conversation(
+        self, key: str, *, max_gap_s: float | None = None
+    ) -> BackendConversation: ...
+    async def get_conversation(self, conversation_id: ConversationId) -> BackendConversation: ...
+    async def register_writer(
+        self, conversation_id: ConversationId, registration: Registration
+    ) -> WriterGrant: ...
+    async def renew_lease(
+        self, conversation_id: ConversationId, writer_id: WriterId, *, last_ordinal: int
+    ) -> LeaseState: ...
+    async def end_writer(
+        self,
+        conversation_id: ConversationId,
+        writer_id: WriterId,
+        *,
+        reason: str,
+        at: str,
+        last_ordinal: int,
+    ) -> None: ...
+    async def store_events(
+        self, conversation_id: ConversationId, writer_id: WriterId, events: Sequence[bytes]
+    ) -> Stored: ...
+    async def get_recent_messages(
+        self, conversation_id: ConversationId, limit: int = 20
+    ) -> list[Event]: ...
