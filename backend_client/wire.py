@@ -5,11 +5,7 @@ from typing import Any
 import msgspec
 
 
-class Lenient(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer: what we do not know is ignored."""
-
-
-class ConversationAnswer(Lenient):
+class ConversationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation, as resolve and get answer it."""
 
     id: str
@@ -20,7 +16,7 @@ class ConversationAnswer(Lenient):
     missing: list[dict[str, Any]] = msgspec.field(default_factory=list)
 
 
-class WriterAnswer(Lenient):
+class WriterAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A registration."""
 
     writer_id: str
@@ -30,7 +26,7 @@ class WriterAnswer(Lenient):
     lease_s: float = 3.0
 
 
-class LeaseAnswer(Lenient):
+class LeaseAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A heartbeat's answer."""
 
     session_number: int = 0
@@ -38,7 +34,7 @@ class LeaseAnswer(Lenient):
     lease_s: float = 3.0
 
 
-class StoredAnswer(Lenient):
+class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A batch's answer: ``acknowledged`` is the highest ordinal without a gap below it."""
 
     acknowledged: int
@@ -47,13 +43,13 @@ class StoredAnswer(Lenient):
     highest_fence: int = 0
 
 
-class EventList(Lenient):
+class EventList(msgspec.Struct, frozen=True, kw_only=True):
     """Events as stored, oldest first."""
 
     items: list[dict[str, Any]]
 
 
-class Problem(Lenient):
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """application/problem+json."""
 
     title: str = ""

@@ -16,20 +16,10 @@ VERSION = 1
 """Version 1, 2026-11: the first."""
 
 _HEADER = frozenset(
-    [
-        "v",
-        "event_id",
-        "ordinal",
-        "kind",
-        "at",
-        "turn_id",
-        "session_number",
-        "conversation_id",
-        "writer_id",
-        "fence",
-        "position",
-        "copied_from",
-    ]
+    (
+        *("v", "event_id", "ordinal", "kind", "at", "turn_id", "session_number"),
+        *("conversation_id", "writer_id", "fence", "position", "copied_from"),
+    )
 )
 
 
