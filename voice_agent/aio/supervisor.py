@@ -90,3 +90,45 @@ async def supervised(*, clock: Clock, backoff: Backoff, drain_s: float) -> Async
         jobs = Jobs(group, clock=clock, backoff=backoff)
         yield jobs
         await jobs.drain(drain_s)
+
+
+class Supervision:
+    """A ``supervised`` block whose beginning and end lie in different callbacks.
+
+    livekit-agents calls one function at the start of a job and another at its end; between them the
+    job's own tasks live here.
+    """
+
+    def __init__(
+        self, *, clock: Clock, backoff: Backoff, drain_s: float, on_failure: Callable[[], None]
+    ) -> None:
+        self._clock = clock
+        self._backoff = backoff
+        self._drain_s = drain_s
+        self._on_failure = on_failure
+        self._done = asyncio.Event()
+        self._jobs: asyncio.Future[Jobs] | None = None
+        self._life: asyncio.Task[None] | None = None
+
+    async def start(self) -> Jobs:
+        """Open the block and return its jobs."""
+        self._jobs = asyncio.get_running_loop().create_future()
+        self._life = asyncio.create_task(self._live(self._jobs), name="supervision")
+        return await self._jobs
+
+    async def stop(self) -> None:
+        """Drain the jobs and close the block. May be repeated; never raises."""
+        self._done.set()
+        if self._life is not None:
+            await asyncio.wait({self._life})
+
+    async def _live(self, jobs: asyncio.Future[Jobs]) -> None:
+        try:
+            async with supervised(
+                clock=self._clock, backoff=self._backoff, drain_s=self._drain_s
+            ) as opened:
+                jobs.set_result(opened)
+                await self._done.wait()
+        except ExceptionGroup as exc:
+            log.exception("a job of the call failed for good", extra={"error_type": repr(exc)})
+            self._on_failure()

@@ -1,0 +1,1 @@
+"""Everything an operator can set, and the agent's persona. Read by bootstrap alone."""

@@ -1,0 +1,290 @@
+"""The life of one call: load, record, end.
+
+Loading has a deadline and never fails: without the backend the call begins degraded, under a
+fence claimed from the clock and, if need be, without knowing its conversation's id yet; the relay
+and ``bind_later`` make up for it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from voice_agent.aio.backoff import Backoff
+from voice_agent.aio.clock import Clock, unix_ms
+from voice_agent.aio.supervisor import Jobs
+from voice_agent.call.ports import CallObserver
+from voice_agent.call.recorder import Recorder
+from voice_agent.domain.conversation import Conversation, WindowLimits
+from voice_agent.domain.errors import OutboxFull, RequestRefused, VoiceAgentError
+from voice_agent.domain.ids import ConversationId, JobId, RoomName, WriterId
+from voice_agent.state.codec import instant
+from voice_agent.state.outbox import Header, Outbox, Placement
+from voice_agent.state.ownership import Holder, Lease
+from voice_agent.state.ports import Backend, LeaseState, Registration, WriterGrant
+from voice_agent.state.recovery import Recovered, Recovery
+from voice_agent.state.store import Store, StoreEvents
+
+log = logging.getLogger(__name__)
+
+FLUSH_WAITING_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSettings:
+    """Numbers of one call; see config/settings.py for their meaning."""
+
+    load_s: float
+    limits: WindowLimits
+    max_gap_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallLayers:
+    """The layers beneath a call. ``backend`` and ``placement`` None: memory-only mode."""
+
+    backend: Backend | None
+    placement: Placement | None
+    clock: Clock
+    new_id: Callable[[], str]
+    observer: CallObserver
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointer:
+    """What says which conversation this is: its id, or the key to resolve it by."""
+
+    key: str
+    conversation_id: ConversationId | None = None
+    source: str = "key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the call takes place."""
+
+    room: RoomName
+    job_id: JobId
+
+
+class Call:
+    """One call, from ``load`` to ``end``."""
+
+    def __init__(
+        self, *, settings: CallSettings, layers: CallLayers, pointer: Pointer, place: Place
+    ) -> None:
+        self._settings = settings
+        self._layers = layers
+        self._pointer = pointer
+        self._place = place
+        self._outbox: Outbox | None = None
+        self._ended = False
+        self._started_at = layers.clock.now()
+        self.writer_id = WriterId(layers.new_id())
+        self.conversation_id: ConversationId | None = None
+        self.fence = unix_ms(self._started_at)
+        self.session_number = 0
+        self.recovered = Recovered()
+        self.superseded = asyncio.Event()
+        """Set when another agent owns the conversation: go silent."""
+        self.recorder: Recorder
+        self.store: Store
+
+    async def load(self) -> None:
+        """Find the conversation, register as its writer, read its history back, open the outbox.
+
+        Takes at most ``load_s`` seconds for each of the two steps, whatever is away.
+        """
+        grant = await self._find()
+        if self.conversation_id is not None:
+            recovery = Recovery(
+                backend=self._layers.backend if grant else None,
+                outbox_folder=self._layers.placement.folder if self._layers.placement else None,
+                clock=self._layers.clock,
+                deadline_s=self._settings.load_s,
+            )
+            self.recovered = await recovery.recover(
+                self.conversation_id, limit=self._settings.limits.keep
+            )
+            self._layers.observer.hydrated(self.recovered.source, self.recovered.took_ms / 1000)
+        self._open_store()
+
+    async def keep(self, jobs: Jobs, *, on_bound: Callable[[ConversationId], None]) -> None:
+        """Start what runs beside the call: heartbeat, late binding, retries of a full disk.
+
+        ``on_bound`` is called once the conversation's id is known for good.
+        """
+        backend = self._layers.backend
+        if backend is None:
+            return
+        if self.conversation_id is None:
+            jobs.start_optional("bind-conversation", lambda: self._bind_later(jobs, on_bound))
+        else:
+            on_bound(self.conversation_id)
+        lease = Lease(
+            Holder(
+                conversation_id=lambda: self.conversation_id,
+                writer_id=self.writer_id,
+                last_ordinal=lambda: self.recorder.last_ordinal,
+            ),
+            backend=backend,
+            on_lost=self.superseded.set,
+            on_state=self._on_lease,
+        )
+        jobs.start_optional("lease", lambda: lease.keep(jobs))
+        jobs.start_optional("flush-waiting", lambda: self._flush_waiting(jobs))
+
+    def end(self, reason: str) -> None:
+        """Record that the call is over. The first reason wins; may be repeated."""
+        if self._ended:
+            return
+        self._ended = True
+        self.recorder.record_all(self.recorder.turns.closed())
+        if self._outbox is not None:
+            try:
+                self.store.flush_waiting()
+                self._outbox.end(
+                    reason=reason,
+                    at=instant(self._layers.clock.now()),
+                    last_ordinal=self.recorder.last_ordinal,
+                )
+            except OutboxFull:
+                pass  # the relay then records the end as the agent's death
+            self._outbox.ring()
+            self._outbox.close()
+            self._outbox.ring()
+        log.info("call ended", extra={**self.log_fields, "reason": reason})
+
+    @property
+    def log_fields(self) -> dict[str, object]:
+        """What names this call in a log line."""
+        return {
+            "conversation_id": self.conversation_id,
+            "writer_id": self.writer_id,
+            "job_id": self._place.job_id,
+            "session_number": self.session_number,
+        }
+
+    async def _find(self) -> WriterGrant | None:
+        """Resolve and register within the deadline; None when the backend is away."""
+        self.conversation_id = self._pointer.conversation_id
+        if self._layers.backend is None:
+            self.conversation_id = self.conversation_id or ConversationId(self._layers.new_id())
+            return None
+        try:
+            async with asyncio.timeout(self._settings.load_s):
+                return await self._introduce(self._layers.backend)
+        except (VoiceAgentError, TimeoutError) as exc:
+            self._layers.observer.degraded("backend", on=True)
+            log.warning(
+                "backend is away: the call begins without it and is delivered later",
+                extra={**self.log_fields, "layer": "backend", "error_type": type(exc).__name__},
+            )
+            return None
+
+    async def _introduce(self, backend: Backend) -> WriterGrant:
+        """Register; a pointer to a conversation that is not ours begins a fresh one."""
+        if self.conversation_id is not None:
+            try:
+                return await self._register(backend, self.conversation_id)
+            except RequestRefused as exc:
+                if exc.status not in {400, 404}:
+                    raise
+                log.warning(
+                    "metadata names a conversation that the backend does not know: a fresh one",
+                    extra={**self.log_fields, "source": self._pointer.source, "code": exc.code},
+                )
+                self._pointer = replace(self._pointer, key=self._layers.new_id())
+                self.conversation_id = None
+        found = await backend.resolve_conversation(
+            self._pointer.key, max_gap_s=self._settings.max_gap_s
+        )
+        self.conversation_id = found.conversation_id
+        return await self._register(backend, found.conversation_id)
+
+    async def _register(self, backend: Backend, conversation_id: ConversationId) -> WriterGrant:
+        grant = await backend.register_writer(
+            conversation_id,
+            Registration(
+                writer_id=self.writer_id,
+                started_at=instant(self._started_at),
+                room=self._place.room,
+                job_id=self._place.job_id,
+            ),
+        )
+        self.fence = grant.fence
+        self.session_number = grant.session_number
+        return grant
+
+    def _open_store(self) -> None:
+        placement = self._layers.placement
+        if placement is not None:
+            self._outbox = self._open_outbox(placement)
+        conversation = Conversation(session_number=self.session_number)
+        for event in self.recovered.events:
+            conversation = conversation.apply(event)
+        self.store = Store(
+            outbox=self._outbox,
+            conversation=conversation,
+            limits=self._settings.limits,
+            events=StoreEvents(
+                degraded=lambda on: self._layers.observer.degraded("outbox", on=on),
+                dropped=lambda event: log.error(
+                    "event lost: the disk is full and so is memory",
+                    extra={**self.log_fields, "ordinal": event.ordinal},
+                ),
+            ),
+        )
+        self.recorder = Recorder(
+            store=self.store,
+            clock=self._layers.clock,
+            new_id=self._layers.new_id,
+            on_recorded=self._layers.observer.recorded,
+        )
+
+    def _open_outbox(self, placement: Placement) -> Outbox:
+        outbox = Outbox(
+            placement,
+            Header(
+                writer_id=self.writer_id,
+                started_at=instant(self._started_at),
+                conversation_id=self.conversation_id,
+                key=self._pointer.key if self.conversation_id is None else None,
+                max_gap_s=self._settings.max_gap_s,
+                fence=self.fence,
+                room=self._place.room,
+                job_id=self._place.job_id,
+            ),
+        )
+        outbox.open()
+        return outbox
+
+    async def _bind_later(self, jobs: Jobs, on_bound: Callable[[ConversationId], None]) -> None:
+        """The backend was away at the start: ask again until it names the conversation."""
+        backend = self._layers.backend
+        assert backend is not None
+        backoff = Backoff(base_s=0.5, cap_s=5.0)
+        attempt = 0
+        while not jobs.stopping.is_set():
+            try:
+                await self._introduce(backend)
+            except VoiceAgentError:
+                attempt += 1
+                await jobs.stopped(within_s=backoff.delay_s(attempt))
+                continue
+            if self._outbox is not None and self.conversation_id is not None:
+                self._outbox.bind(self.conversation_id)
+            if self.conversation_id is not None:
+                self._layers.observer.degraded("backend", on=False)
+                on_bound(self.conversation_id)
+            return
+
+    async def _flush_waiting(self, jobs: Jobs) -> None:
+        while not await jobs.stopped(within_s=FLUSH_WAITING_S):
+            if self.store.degraded:
+                self.store.flush_waiting()
+
+    def _on_lease(self, state: LeaseState) -> None:
+        self.session_number = max(self.session_number, state.session_number)
+        if state.highest_fence > self.fence:
+            self.superseded.set()

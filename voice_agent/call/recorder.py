@@ -1,0 +1,55 @@
+"""What happens in a call becomes events of the log: one identity, one ordinal, one instant each.
+
+This is the audio path: it never waits. When ``record`` returns, the event survives the process.
+"""
+
+from collections.abc import Callable, Iterable
+
+from voice_agent.aio.clock import Clock
+from voice_agent.domain.events import Body, Event
+from voice_agent.domain.ids import EventId, TurnId
+from voice_agent.domain.turns import Entry, Turns
+from voice_agent.state.store import Store
+
+
+class Recorder:
+    """The only maker of this writer's events."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        new_id: Callable[[], str],
+        on_recorded: Callable[[Event], None],
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._new_id = new_id
+        self._on_recorded = on_recorded
+        self._ordinal = 0
+        self.turns = Turns(lambda: TurnId(new_id()))
+
+    @property
+    def last_ordinal(self) -> int:
+        """The ordinal of the newest event; 0 before the first."""
+        return self._ordinal
+
+    def record(self, body: Body, turn_id: TurnId | None = None) -> Event:
+        """Write one event down. Synchronous: microseconds, no network."""
+        self._ordinal += 1
+        event = Event(
+            event_id=EventId(self._new_id()),
+            ordinal=self._ordinal,
+            at=self._clock.now(),
+            body=body,
+            turn_id=turn_id,
+        )
+        self._store.append(event)
+        self._on_recorded(event)
+        return event
+
+    def record_all(self, entries: Iterable[Entry]) -> None:
+        """Write down what the turn machine answered, in its order."""
+        for turn_id, body in entries:
+            self.record(body, turn_id)
