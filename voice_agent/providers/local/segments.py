@@ -1,4 +1,6 @@
-"""Where an utterance begins, pauses and ends. Pure: windows and their speech probability in, cues out.
+"""Where an utterance begins, pauses and ends.
+
+Pure: windows and their speech probability in, cues out.
 
 The thresholds are those of livekit-agents' own VAD, which sees the same audio in the session and
 decides when the turn ends: both reach the same conclusion in the same window.
@@ -26,7 +28,7 @@ class Cue(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pacing:
-    """How long speech and silence must last, in seconds of audio, and how sure the model must be."""
+    """How long speech and silence must last, in seconds of audio; how sure the model must be."""
 
     speech_probability: float = 0.5
     silence_probability: float = 0.35  # while someone speaks: below it a window is silence

@@ -70,10 +70,7 @@ class SpeechServer:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(_REQUEST_S):
-                preamble = await reader.readexactly(len(wire.PREAMBLE))
-                if preamble != wire.PREAMBLE:
-                    raise wire.MalformedFrame("this server speaks version 1 of its protocol")
-                request = await wire.read_frame(reader)
+                request = await wire.read_request(reader)
             await self._answer_unless_gone(request, reader, writer)
         except wire.MalformedFrame as exc:
             writer.write(wire.frame(wire.Kind.REFUSED, str(exc).encode()))

@@ -121,6 +121,13 @@ def split_recognise(body: bytes) -> tuple[Urgency, bytes]:
     return urgency, pcm
 
 
+async def read_request(reader: asyncio.StreamReader) -> Frame:
+    """Read the preamble and the one frame of a request. Raises as ``read_frame`` does."""
+    if await reader.readexactly(len(PREAMBLE)) != PREAMBLE:
+        raise MalformedFrame(f"this server speaks version {VERSION} of its protocol")
+    return await read_frame(reader)
+
+
 async def read_frame(reader: asyncio.StreamReader) -> Frame:
     """Read one frame.
 
