@@ -1,0 +1,5 @@
+"""The composition root: the only importer of config, the only place that names concrete classes.
+
+Parts: worker (``agent.py start | dev``), job (what a job process is made of), relay (``agent.py
+relay``), doctor (``agent.py doctor``). Each imports only what its own process needs.
+"""

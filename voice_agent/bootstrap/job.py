@@ -1,0 +1,145 @@
+"""What a job process is made of. Preloaded in the forkserver, so that a job starts in milliseconds.
+
+Nothing here opens a connection or starts a thread at import.
+"""
+
+import signal
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from livekit.agents import AgentSession, JobContext, JobProcess, inference
+from livekit.agents.llm import LLM
+
+from backend_client import BackendClient, backend_http
+from config.settings import Settings, load
+from voice_agent.aio.clock import SystemClock, new_id
+from voice_agent.bootstrap.runtime import Runtime
+from voice_agent.call.call import Call, CallLayers, CallSettings, Place, Pointer
+from voice_agent.domain.conversation import WindowLimits
+from voice_agent.providers.local import LocalSTT, LocalTTS, RuleLLM
+from voice_agent.room.job import CallJob, JobParts
+from voice_agent.room.persona import Persona
+from voice_agent.room.tools import tools_of
+from voice_agent.state.outbox import Placement
+from voice_agent.telemetry.metrics import JobMetrics
+from voice_agent.telemetry.observer import MetricsObserver
+
+CALL = "call"
+
+
+def prepare_process(runtime: Runtime, process: JobProcess) -> None:
+    """Make a job process ready for its call.
+
+    Signals that reach the whole process group are the worker's to answer: a job that died of
+    SIGTERM could not say goodbye (livekit-agents 1.8.9 forgets this under a forkserver, facts
+    §1.3).
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process.userdata["runtime"] = runtime
+    process.userdata["settings"] = load()
+
+
+async def run_job(ctx: JobContext) -> None:
+    """The entrypoint of every job."""
+    settings: Settings = ctx.proc.userdata["settings"]
+    runtime: Runtime = ctx.proc.userdata["runtime"]
+    job = CallJob(ctx, _parts(settings, runtime))
+    ctx.proc.userdata[CALL] = job
+    await job.run()
+
+
+async def end_job(ctx: JobContext) -> None:
+    """What livekit-agents calls when the session is over, also after an exception."""
+    job: CallJob | None = ctx.proc.userdata.get(CALL)
+    if job is not None:
+        await job.finish()
+
+
+def _parts(settings: Settings, runtime: Runtime) -> JobParts:
+    metrics = JobMetrics(runtime.metrics)
+    layers = _layers(settings, metrics)
+
+    def make_call(pointer: Pointer, place: Place) -> Call:
+        call_settings = CallSettings(
+            load_s=settings.call.load_s,
+            limits=WindowLimits(keep=settings.call.window_keep, most=settings.call.window_most),
+            max_gap_s=settings.call.max_gap_s,
+        )
+        return Call(settings=call_settings, layers=layers, pointer=pointer, place=place)
+
+    return JobParts(
+        make_call=make_call,
+        make_session=lambda: make_session(settings, runtime),
+        persona=read_persona(settings.call.agent_file),
+        tools=tools_of(layers.clock),
+        clock=layers.clock,
+        new_id=new_id,
+        connect_s=settings.call.connect_s,
+        brief_after_s=settings.call.brief_after_s,
+        observe=metrics.observe,
+    )
+
+
+def _layers(settings: Settings, metrics: JobMetrics) -> CallLayers:
+    backend = None
+    placement = None
+    if settings.backend_url and settings.backend_token:
+        http = backend_http(
+            url=settings.backend_url,
+            token=settings.backend_token.get_secret_value(),
+            timeout_s=settings.client.timeout_s,
+        )
+        backend = BackendClient(http, timeout_s=settings.client.timeout_s)
+        placement = Placement(folder=settings.outbox.folder)
+    return CallLayers(
+        backend=backend,
+        placement=placement,
+        clock=SystemClock(),
+        new_id=new_id,
+        observer=MetricsObserver(metrics),
+    )
+
+
+def make_session(settings: Settings, runtime: Runtime) -> AgentSession[Any]:
+    """Make the AgentSession of one call: embedded voices, and whose turn it is."""
+    socket = settings.local.socket or runtime.speech
+    turn = settings.turn
+    return AgentSession(
+        vad=inference.VAD(),
+        stt=LocalSTT(socket_path=socket),
+        llm=_llm(settings),
+        tts=LocalTTS(socket_path=socket),
+        turn_handling={
+            "turn_detection": "vad",
+            "endpointing": {
+                "mode": "fixed",
+                "min_delay": turn.min_delay_s,
+                "max_delay": turn.max_delay_s,
+            },
+            "interruption": {"mode": "vad", "min_duration": turn.interrupt_after_s},
+            "preemptive_generation": {
+                "enabled": turn.preemptive,
+                "preemptive_tts": turn.preemptive,
+            },
+        },
+    )
+
+
+def _llm(settings: Settings) -> LLM[Any]:
+    if settings.llm.base_url is None:
+        return RuleLLM()
+    # 19 MiB and 0.3 s that a job without it does not pay
+    from livekit.plugins import openai
+
+    return openai.LLM(
+        model=settings.llm.model,
+        base_url=settings.llm.base_url,
+        api_key=settings.llm.api_key.get_secret_value(),
+    )
+
+
+def read_persona(path: Path) -> Persona:
+    """Read config/agent.toml. An unknown or missing field is a TypeError that names it."""
+    return Persona(**tomllib.loads(path.read_text(encoding="utf-8")))

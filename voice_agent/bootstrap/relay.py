@@ -1,0 +1,141 @@
+"""The relay process: what ``agent.py relay`` is made of. Imports nothing of LiveKit (35 MB)."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from prometheus_client import Counter, Gauge, start_http_server
+from pythonjsonlogger.json import JsonFormatter
+
+from backend_client import BackendClient, backend_http
+from config.settings import Settings, SettingsError, load
+from voice_agent.aio.backoff import Backoff
+from voice_agent.aio.clock import SystemClock
+from voice_agent.aio.supervisor import Jobs, supervised
+from voice_agent.state.relay import AnotherRelay, Relay, RelaySettings, only_relay_of
+
+log = logging.getLogger("voice_agent.relay")
+
+ANOTHER_RELAY = 3
+"""Exit code: the folder has a relay already."""
+BAD_SETTINGS = 2
+ORPHAN_LOOK_S = 1.0
+
+
+class RelayMetrics:
+    """Figures of the relay, on its own port."""
+
+    def __init__(self) -> None:
+        self._delivered = Counter("voice_relay_delivered", "Events acknowledged by the backend.")
+        self._retries = Counter("voice_relay_retries", "Deliveries tried again.", ["error_type"])
+        self._aside = Counter("voice_relay_set_aside", "Records or files set aside.", ["kind"])
+        self._files = Gauge("voice_relay_outboxes", "Outbox files that are not settled.")
+        self._pending = Gauge("voice_relay_pending", "Events read and not acknowledged.")
+
+    def delivered(self, count: int) -> None:
+        """Count acknowledged events."""
+        self._delivered.inc(count)
+
+    def retried(self, error_type: str) -> None:
+        """Count a delivery that must be repeated."""
+        self._retries.labels(error_type).inc()
+
+    def set_aside(self, kind: str) -> None:
+        """Count what a person has to look at."""
+        self._aside.labels(kind).inc()
+
+    def backlog(self, files: int, events: int) -> None:
+        """Say how much is on its way."""
+        self._files.set(files)
+        self._pending.set(events)
+
+
+def main(argv: list[str]) -> int:
+    """Run the relay until SIGTERM, or until its worker is gone and everything is delivered."""
+    if argv:
+        sys.stderr.write("usage: python agent.py relay\n")
+        return BAD_SETTINGS
+    try:
+        settings = load()
+    except SettingsError as exc:
+        sys.stderr.write(f"relay: {exc}\n")
+        return BAD_SETTINGS
+    _log_to_stderr(settings)
+    if not settings.backend_url or not settings.backend_token:
+        sys.stderr.write("relay: BACKEND_URL is not set: there is nowhere to deliver to\n")
+        return BAD_SETTINGS
+    try:
+        with only_relay_of(settings.outbox.folder):
+            asyncio.run(_run(settings))
+    except AnotherRelay:
+        log.info("another relay serves this outbox folder", extra={"layer": "outbox"})
+        return ANOTHER_RELAY
+    except OSError as exc:
+        sys.stderr.write(f"relay: {settings.outbox.folder}: {exc.strerror}\n")
+        return 1
+    return 0
+
+
+async def _run(settings: Settings) -> None:
+    assert settings.backend_url is not None and settings.backend_token is not None
+    clock = SystemClock()
+    _serve_metrics(settings)
+    async with backend_http(
+        url=settings.backend_url,
+        token=settings.backend_token.get_secret_value(),
+        timeout_s=settings.client.timeout_s,
+    ) as http:
+        relay = Relay(
+            RelaySettings(folder=settings.outbox.folder, drain_s=settings.relay.drain_s),
+            backend=BackendClient(http, timeout_s=settings.client.timeout_s),
+            clock=clock,
+            events=RelayMetrics(),
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, relay.stop)
+        parent = os.getppid()
+        async with supervised(clock=clock, backoff=Backoff(), drain_s=0.0) as jobs:
+            jobs.start_optional("orphan-watch", lambda: _stop_when_orphaned(relay, jobs, parent))
+            log.info("relay started", extra={"op": "start"})
+            await relay.run()
+    log.info(
+        "relay ended", extra={"op": "stop", "outcome": "drained" if relay.is_drained else "left"}
+    )
+
+
+async def _stop_when_orphaned(relay: Relay, jobs: Jobs, parent: int) -> None:
+    """The worker is gone (kill -9): deliver everything that is left, then end."""
+    while not await jobs.stopped(within_s=ORPHAN_LOOK_S):
+        if os.getppid() != parent and relay.is_drained:
+            relay.stop()
+            return
+
+
+def _serve_metrics(settings: Settings) -> None:
+    port = settings.relay.metrics_port
+    if not port:
+        return
+    try:
+        start_http_server(port, addr=settings.relay.host)
+    except OSError as exc:
+        log.error("relay metrics not served: set VOICE_RELAY__METRICS_PORT",
+                  extra={"port": port, "error_type": type(exc).__name__})  # fmt: skip
+
+
+def _log_to_stderr(settings: Settings) -> None:
+    handler = logging.StreamHandler()
+    if settings.log.format == "json":
+        handler.setFormatter(
+            JsonFormatter(
+                "{message}{levelname}{name}",
+                style="{",
+                timestamp=True,
+                rename_fields={"levelname": "level"},
+            )
+        )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.log.level.upper())

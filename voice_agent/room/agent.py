@@ -1,0 +1,119 @@
+"""The lifecycle hooks of livekit-agents: what each is good for, and no more.
+
+Nothing is saved here: ``on_exit`` also runs on a handoff and not on a crash, and
+``on_user_turn_completed`` is not called for realtime models and typed text. The listener records.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from livekit.agents import Agent
+from livekit.agents.llm import (
+    ChatContext,
+    ChatMessage,
+    FunctionCall,
+    FunctionCallOutput,
+    Tool,
+    Toolset,
+)
+
+from voice_agent.call.opening import Opening
+from voice_agent.domain.events import Event, Message, Summary, ToolCall, ToolResult
+from voice_agent.room.persona import Persona
+
+log = logging.getLogger(__name__)
+
+FAREWELL_S = 4.0
+"""A farewell must not hold the shutdown up (livekit/agents#4345)."""
+
+
+class VoiceAgent(Agent):
+    """The agent of one call."""
+
+    def __init__(
+        self,
+        *,
+        persona: Persona,
+        caller: str | None,
+        history: Sequence[Event],
+        first: Opening,
+        tools: list[Tool | Toolset],
+        can_be_heard: Callable[[], bool],
+    ) -> None:
+        super().__init__(
+            instructions=persona.instructions_for(caller),
+            chat_ctx=chat_context_of(history),
+            tools=tools,
+        )
+        self._persona = persona
+        self._first = first
+        self._can_be_heard = can_be_heard
+        self._ending = False
+
+    def begin_farewell(self) -> None:
+        """From now on ``on_exit`` means the end of the call, not a handoff."""
+        self._ending = True
+
+    async def on_enter(self) -> None:
+        """Say what the call opens with; nothing when it simply goes on."""
+        first, self._first = self._first, Opening.SILENT  # a handoff back does not greet again
+        if first is Opening.GREET:
+            self.session.generate_reply(instructions=self._persona.greeting)
+        elif first is Opening.BRIEF:
+            self.session.generate_reply(instructions=self._persona.resume)
+
+    async def on_exit(self) -> None:
+        """Say farewell if the call ends and somebody can hear it."""
+        if not self._ending or not self._can_be_heard():
+            return
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                await self.session.say(self._persona.farewell, allow_interruptions=False)
+        except (TimeoutError, RuntimeError):
+            log.debug("farewell not said")
+
+    async def on_user_turn_completed(self, turn_ctx: ChatContext, new_message: ChatMessage) -> None:
+        """Only for turns of the STT-LLM-TTS pipeline. Must not raise: that would be silence.
+
+        The place of context enrichment; until it exists there is nothing to add.
+        """
+
+
+def chat_context_of(history: Sequence[Event]) -> ChatContext:
+    """Make the model's context of recorded events: messages, summaries, whole tool pairs."""
+    context = ChatContext.empty()
+    results = {e.body.call_id: e.body for e in history if isinstance(e.body, ToolResult)}
+    for event in history:
+        match event.body:
+            case Message(role=role, text=text, interrupted=interrupted):
+                context.add_message(
+                    role=role,
+                    content=text,
+                    id=event.event_id,
+                    interrupted=interrupted,
+                    created_at=event.at.timestamp(),
+                )
+            case Summary(text=text):
+                context.add_message(role="system", content=text, id=event.event_id)
+            case ToolCall(call_id=call_id) as call if call_id in results:
+                _add_tool_pair(context, event, call, results[call_id])
+            case _:
+                pass
+    return context
+
+
+def _add_tool_pair(context: ChatContext, event: Event, call: ToolCall, result: ToolResult) -> None:
+    at = event.at.timestamp()
+    context.insert(
+        FunctionCall(
+            id=event.event_id, call_id=call.call_id, name=call.name, arguments=call.arguments,
+            created_at=at,
+        )
+    )  # fmt: skip
+    context.insert(
+        FunctionCallOutput(
+            call_id=call.call_id, name=call.name, output=result.output, is_error=result.is_error,
+            created_at=at,
+        )
+    )  # fmt: skip

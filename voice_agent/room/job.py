@@ -1,0 +1,202 @@
+"""One job: from the dispatch to the end of the call in its room.
+
+Everything is loaded before the session starts (history loaded in ``on_enter`` loses the race with
+the first words), connecting and loading side by side. livekit-agents waits for ``run`` to return,
+so what lives as long as the call lives in a ``Supervision``.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from livekit import api
+from livekit.agents import AgentSession, JobContext
+from livekit.agents.llm import ChatMessage, Tool, Toolset
+from livekit.agents.voice import events as lk
+from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputOptions
+
+from voice_agent.aio.backoff import Backoff
+from voice_agent.aio.clock import Clock
+from voice_agent.aio.supervisor import Supervision
+from voice_agent.call.call import Call, Place, Pointer
+from voice_agent.call.opening import opening
+from voice_agent.domain.ids import ConversationId, JobId, RoomName
+from voice_agent.room.agent import VoiceAgent
+from voice_agent.room.listener import Listener
+from voice_agent.room.metadata import pointer_of, with_conversation
+from voice_agent.room.people import People
+from voice_agent.room.persona import Persona
+
+log = logging.getLogger(__name__)
+
+FENCE_ATTRIBUTE = "throughline.fence"
+"""What other agents in the room see of us: the higher fence speaks (DESIGN.md §1)."""
+STOP_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobParts:
+    """What bootstrap hands to each job."""
+
+    make_call: Callable[[Pointer, Place], Call]
+    make_session: Callable[[], AgentSession[Any]]
+    persona: Persona
+    tools: list[Tool | Toolset]
+    clock: Clock
+    new_id: Callable[[], str]
+    connect_s: float
+    brief_after_s: float
+    observe: Callable[..., None]
+
+
+class CallJob:
+    """The job of one room."""
+
+    def __init__(self, ctx: JobContext, parts: JobParts) -> None:
+        self._ctx = ctx
+        self._parts = parts
+        self._error: str | None = None
+        self._supervision = Supervision(
+            clock=parts.clock,
+            backoff=Backoff(),
+            drain_s=STOP_S,
+            on_failure=lambda: ctx.shutdown("recorder failed"),
+        )
+        self._call = parts.make_call(
+            pointer_of(
+                dispatch=ctx.job.metadata,
+                room_metadata=ctx.job.room.metadata,
+                room=RoomName(ctx.job.room.name),
+                fresh_key=parts.new_id(),
+            ),
+            Place(room=RoomName(ctx.job.room.name), job_id=JobId(ctx.job.id)),
+        )
+        self._people: People | None = None
+        self._agent: VoiceAgent | None = None
+
+    async def run(self) -> None:
+        """Bring the agent into the room. Returns when the session has started."""
+        async with asyncio.TaskGroup() as together:
+            together.create_task(self._connect())
+            together.create_task(self._call.load())
+        session = self._parts.make_session()
+        people = self._people = People(self._ctx.room, self._call.recorder)
+        listener = Listener(
+            self._call.recorder,
+            speaker=people.speaker,
+            on_handled=self._handled,
+            on_error=self._on_error,
+        )
+        listener.attach(session)
+        session.on("close", self._on_close)
+        agent = self._agent = self._make_agent(people)
+        await session.start(
+            agent,
+            room=self._ctx.room,
+            room_options=RoomOptions(
+                text_input=TextInputOptions(text_input_cb=_on_typed),
+                close_on_disconnect=False,  # one leaving ends nothing; see People
+            ),
+            session_host=False,  # else any participant may read the prompt (facts §3)
+            record=False,
+        )
+        people.watch(session)
+        await self._keep(session)
+
+    async def finish(self) -> None:
+        """Record the end of the call (``on_session_end``). The room may be gone already."""
+        self._call.end(self._reason())
+        await self._supervision.stop()
+        self._parts.observe("voice_calls_ended", self._reason())
+
+    async def _connect(self) -> None:
+        async with asyncio.timeout(self._parts.connect_s):
+            await self._ctx.connect()
+
+    def _make_agent(self, people: People) -> VoiceAgent:
+        first = opening(
+            self._call.recovered.events,
+            now=self._parts.clock.now(),
+            brief_after_s=self._parts.brief_after_s,
+        )
+        self._parts.observe("voice_calls_started", first.value)
+        log.info("call begins", extra={**self._call.log_fields, "opening": first.value})
+        present = people.present
+        return VoiceAgent(
+            persona=self._parts.persona,
+            caller=present[0].name if present else None,
+            history=self._call.store.conversation.window,
+            first=first,
+            tools=self._parts.tools,
+            can_be_heard=lambda: self._ctx.room.isconnected() and bool(people.present),
+        )
+
+    async def _keep(self, session: AgentSession[Any]) -> None:
+        jobs = await self._supervision.start()
+        await self._call.keep(jobs, on_bound=lambda bound: self._point_later(jobs.start_optional,
+                                                                             bound))  # fmt: skip
+        jobs.start_optional("superseded", lambda: self._watch_superseded(session))
+        jobs.start_optional("show-fence", self._show_fence)
+
+    def _point_later(self, start: Callable[..., Any], conversation_id: ConversationId) -> None:
+        start("room-pointer", lambda: self._write_pointer(conversation_id))
+
+    async def _write_pointer(self, conversation_id: ConversationId) -> None:
+        """Write the conversation into the room's metadata (S1.1); the same for two agents racing."""
+        text = with_conversation(self._ctx.room.metadata or "", conversation_id)
+        if text is None:
+            return
+        await self._ctx.api.room.update_room_metadata(
+            api.UpdateRoomMetadataRequest(room=self._ctx.room.name, metadata=text)
+        )
+
+    async def _show_fence(self) -> None:
+        await self._ctx.room.local_participant.set_attributes(
+            {FENCE_ATTRIBUTE: str(self._call.fence)}
+        )
+
+    async def _watch_superseded(self, session: AgentSession[Any]) -> None:
+        await self._call.superseded.wait()
+        log.warning("agent goes silent: another one serves the conversation",
+                    extra=self._call.log_fields)  # fmt: skip
+        self._error = "superseded"
+        session.output.set_audio_enabled(False)
+        session.input.set_audio_enabled(False)
+        self._ctx.shutdown("superseded")
+
+    def _handled(self, name: str, took_s: float) -> None:
+        self._parts.observe("voice_handler_seconds", name.strip("_"), value=took_s)
+
+    def _on_error(self, event: lk.ErrorEvent) -> None:
+        if not getattr(event.error, "recoverable", True):
+            log.error("provider failed", extra={**self._call.log_fields,
+                                                "provider": type(event.source).__name__,
+                                                "error_type": type(event.error).__name__})  # fmt: skip
+
+    def _on_close(self, event: lk.CloseEvent) -> None:
+        """The session is over but the job would stay, mute, until the room closes: end it."""
+        if event.reason == lk.CloseReason.ERROR:
+            self._error = "session_error"
+        self._ctx.shutdown(event.reason.value)
+
+    def _reason(self) -> str:
+        if self._error is not None:
+            return self._error
+        people = self._people
+        if people is not None and people.present:
+            return "agent_stopped" if self._ctx.room.isconnected() else "room_closed"
+        if people is not None and people.last_leave_reason == "room_deleted":
+            return "room_deleted"
+        return "caller_left" if people is not None and people.last_leave_reason else "no_caller"
+
+
+async def _on_typed(session: AgentSession[Any], event: TextInputEvent) -> None:
+    """A typed line interrupts and is answered, like a spoken one; it says who typed it."""
+    await session.interrupt()
+    identity = event.participant.identity if event.participant else None
+    message = ChatMessage(
+        role="user", content=[event.text], extra={"modality": "text", "speaker": identity}
+    )
+    session.generate_reply(user_input=message)

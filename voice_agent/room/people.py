@@ -1,0 +1,96 @@
+"""Who is in the room, and whom the agent listens to.
+
+livekit-agents links the first person and forgets to link anybody else when that one leaves: the
+agent stays, mute (facts/real-rooms.md §2). Here whoever is back, or still there, is linked.
+"""
+
+import logging
+from typing import Any
+
+from livekit import rtc
+from livekit.agents import AgentSession
+
+from voice_agent.call.recorder import Recorder
+from voice_agent.domain.events import Participant, ParticipantJoined, ParticipantLeft, Speaker
+from voice_agent.domain.ids import Identity
+
+log = logging.getLogger(__name__)
+
+KIND_NAMES = {value: name.removeprefix("PARTICIPANT_KIND_").lower()
+              for name, value in rtc.ParticipantKind.items()}  # fmt: skip
+AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+REASONS = {int(value): name.lower() for name, value in rtc.DisconnectReason.items()}
+
+
+class People:
+    """The people of one room."""
+
+    def __init__(self, room: rtc.Room, recorder: Recorder) -> None:
+        self._room = room
+        self._recorder = recorder
+        self._session: AgentSession[Any] | None = None
+        self.last_leave_reason = ""
+
+    def watch(self, session: AgentSession[Any]) -> None:
+        """Record who is there, and follow who comes and goes from now on."""
+        self._session = session
+        for participant in self._room.remote_participants.values():
+            self._joined(participant)
+        self._room.on("participant_connected", self._joined)
+        self._room.on("participant_disconnected", self._left)
+
+    @property
+    def present(self) -> list[rtc.RemoteParticipant]:
+        """The people in the room now; agents are not people."""
+        return [p for p in self._room.remote_participants.values() if p.kind != AGENT]
+
+    def speaker(self) -> Speaker | None:
+        """The person whose voice the agent hears."""
+        linked = self._linked()
+        if linked is None:
+            return None
+        return Speaker(identity=Identity(linked.identity), name=linked.name)
+
+    def _joined(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.kind == AGENT:
+            return
+        self._recorder.record(ParticipantJoined(participant=_described(participant)))
+        self._listen_to_somebody()
+
+    def _left(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.kind == AGENT:
+            return
+        reason = REASONS.get(int(participant.disconnect_reason or 0), "unknown_reason")
+        self.last_leave_reason = reason
+        self._recorder.record(ParticipantLeft(participant=_described(participant), reason=reason))
+        self._listen_to_somebody()
+
+    def _listen_to_somebody(self) -> None:
+        """Link whoever is there, when the linked one is not."""
+        present = self.present
+        linked = self._linked()
+        if self._session is None or not present:
+            return
+        if linked is not None and any(p.identity == linked.identity for p in present):
+            return
+        try:
+            self._session.room_io.set_participant(present[0].identity)
+        except RuntimeError:
+            return  # the session has not started: it links the first one itself
+        log.info("agent listens to another participant", extra={"op": "link"})
+
+    def _linked(self) -> rtc.RemoteParticipant | None:
+        if self._session is None:
+            return None
+        try:
+            return self._session.room_io.linked_participant
+        except RuntimeError:
+            return None
+
+
+def _described(participant: rtc.RemoteParticipant) -> Participant:
+    return Participant(
+        identity=Identity(participant.identity),
+        name=participant.name,
+        kind=KIND_NAMES.get(participant.kind, "standard"),
+    )
