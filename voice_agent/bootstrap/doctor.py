@@ -33,9 +33,9 @@ async def _examine(settings: Settings) -> int:
     for name, check in checks:
         complaint = await check(settings)
         trouble += complaint is not None
-        sys.stdout.write(
-            f"{name:<10} {'ok' if complaint is None else 'trouble':<8} {complaint or ''}\n"
-        )
+        verdict = "ok" if complaint is None else "trouble"
+        sys.stdout.write(f"{name:<10} {verdict:<8} {complaint or ''}".rstrip() + "
+")
     return 1 if trouble else 0
 
 

@@ -79,7 +79,8 @@ def main(argv: list[str]) -> int:
 
 
 async def _run(settings: Settings) -> None:
-    assert settings.backend_url is not None and settings.backend_token is not None
+    assert settings.backend_url is not None
+    assert settings.backend_token is not None
     clock = SystemClock()
     _serve_metrics(settings)
     async with backend_http(
@@ -101,9 +102,8 @@ async def _run(settings: Settings) -> None:
             jobs.start_optional("orphan-watch", lambda: _stop_when_orphaned(relay, jobs, parent))
             log.info("relay started", extra={"op": "start"})
             await relay.run()
-    log.info(
-        "relay ended", extra={"op": "stop", "outcome": "drained" if relay.is_drained else "left"}
-    )
+    outcome = "drained" if relay.is_drained else "left"
+    log.info("relay ended", extra={"op": "stop", "outcome": outcome})
 
 
 async def _stop_when_orphaned(relay: Relay, jobs: Jobs, parent: int) -> None:

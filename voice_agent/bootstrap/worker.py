@@ -13,7 +13,7 @@ from voice_agent.bootstrap.job import end_job, prepare_process, read_persona, ru
 from voice_agent.bootstrap.relay import ANOTHER_RELAY
 from voice_agent.bootstrap.runtime import Runtime, runtime_of_this_process
 from voice_agent.room.load import THRESHOLD, Load
-from voice_agent.room.worker import VoiceServer
+from voice_agent.room.worker import Beside, VoiceServer
 from voice_agent.telemetry.logs import guard_personal_content
 from voice_agent.telemetry.metrics import WorkerMetrics
 
@@ -34,13 +34,15 @@ def make_server() -> VoiceServer:
     runtime = runtime_of_this_process()
     clock = SystemClock()
     server = VoiceServer(
-        children=_children(settings, runtime),
+        Beside(
+            children=_children(settings, runtime),
+            ready=(settings.local.socket or runtime.speech).exists,
+            ready_s=VOICES_READY_S,
+            open_metrics=lambda: _open_metrics(runtime),
+            on_running=lambda: guard_personal_content(keep=settings.log.personal),
+            on_closed=lambda: shutil.rmtree(runtime.folder, ignore_errors=True),
+        ),
         clock=clock,
-        ready=lambda: (settings.local.socket or runtime.speech).exists(),
-        ready_s=VOICES_READY_S,
-        open_metrics=lambda: _open_metrics(runtime),
-        on_running=lambda: guard_personal_content(keep=settings.log.personal),
-        on_closed=lambda: shutil.rmtree(runtime.folder, ignore_errors=True),
         setup_fnc=functools.partial(prepare_process, runtime),
         load_threshold=THRESHOLD,
         num_idle_processes=settings.worker.idle_processes,

@@ -144,7 +144,7 @@ class CallJob:
         start("room-pointer", lambda: self._write_pointer(conversation_id))
 
     async def _write_pointer(self, conversation_id: ConversationId) -> None:
-        """Write the conversation into the room's metadata (S1.1); the same for two agents racing."""
+        """Write the conversation into the room's metadata (S1.1); two racing agents write the same."""
         text = with_conversation(self._ctx.room.metadata or "", conversation_id)
         if text is None:
             return
@@ -170,10 +170,10 @@ class CallJob:
         self._parts.observe("voice_handler_seconds", name.strip("_"), value=took_s)
 
     def _on_error(self, event: lk.ErrorEvent) -> None:
-        if not getattr(event.error, "recoverable", True):
-            log.error("provider failed", extra={**self._call.log_fields,
-                                                "provider": type(event.source).__name__,
-                                                "error_type": type(event.error).__name__})  # fmt: skip
+        if getattr(event.error, "recoverable", True):
+            return
+        fields = {"provider": type(event.source).__name__, "error_type": type(event.error).__name__}
+        log.error("provider failed", extra={**self._call.log_fields, **fields})
 
     def _on_close(self, event: lk.CloseEvent) -> None:
         """The session is over but the job would stay, mute, until the room closes: end it."""

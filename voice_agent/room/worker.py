@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from livekit.agents import AgentServer
@@ -21,30 +22,35 @@ from voice_agent.telemetry.metrics import WorkerMetrics
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What runs beside the jobs. ``ready``: whether the children can serve the first call."""
+
+    children: Sequence[ChildCommand]
+    ready: Callable[[], bool]
+    ready_s: float
+    open_metrics: Callable[[], WorkerMetrics]
+    on_running: Callable[[], None]
+    on_closed: Callable[[], None]
+
+
 class VoiceServer(AgentServer):
     """AgentServer with children: what begins with it and ends after it."""
 
     def __init__(
         self,
+        beside: Beside,
         *,
-        children: Sequence[ChildCommand],
         clock: Clock,
-        ready: Callable[[], bool],
-        ready_s: float,
-        open_metrics: Callable[[], WorkerMetrics],
-        on_running: Callable[[], None],
-        on_closed: Callable[[], None],
         **options: Any,  # AgentServer's own
     ) -> None:
         super().__init__(**options)
         backoff = Backoff(base_s=0.2, cap_s=5.0)
-        self._children = [Child(command, clock=clock, backoff=backoff) for command in children]
+        self._children = [
+            Child(command, clock=clock, backoff=backoff) for command in beside.children
+        ]
         self._clock = clock
-        self._ready = ready
-        self._ready_s = ready_s
-        self._open_metrics = open_metrics
-        self._on_running = on_running
-        self._on_closed = on_closed
+        self._what = beside
         self._metrics: WorkerMetrics | None = None
         self._beside = Supervision(
             clock=clock, backoff=backoff, drain_s=1.0, on_failure=lambda: None
@@ -54,11 +60,11 @@ class VoiceServer(AgentServer):
     async def run(self, *, devmode: bool = False, unregistered: bool = False) -> None:
         """Start the children, wait until they can serve, then take calls."""
         loop = asyncio.get_running_loop()
-        metrics = self._metrics = self._open_metrics()
+        metrics = self._metrics = self._what.open_metrics()
         loop.add_reader(metrics.fileno(), metrics.receive)
         self._open.callback(metrics.close)
         self._open.callback(loop.remove_reader, metrics.fileno())
-        self._on_running()
+        self._what.on_running()
         jobs = await self._beside.start()
         for child in self._children:
             jobs.start_optional("child", child.keep)
@@ -71,11 +77,11 @@ class VoiceServer(AgentServer):
         await asyncio.gather(*(child.stop() for child in self._children))
         await self._beside.stop()
         await self._open.aclose()
-        self._on_closed()
+        self._what.on_closed()
 
     async def _wait_until_ready(self) -> None:
-        deadline_s = self._clock.monotonic_s() + self._ready_s
-        while not self._ready():
+        deadline_s = self._clock.monotonic_s() + self._what.ready_s
+        while not self._what.ready():
             if self._clock.monotonic_s() > deadline_s:
                 log.error(
                     "voices are not ready: calls are taken all the same; see the log above",
