@@ -34,8 +34,7 @@ async def _examine(settings: Settings) -> int:
         complaint = await check(settings)
         trouble += complaint is not None
         verdict = "ok" if complaint is None else "trouble"
-        sys.stdout.write(f"{name:<10} {verdict:<8} {complaint or ''}".rstrip() + "
-")
+        sys.stdout.write(f"{name:<10} {verdict:<8} {complaint or ''}".rstrip() + "\n")
     return 1 if trouble else 0
 
 

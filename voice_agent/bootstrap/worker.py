@@ -20,7 +20,7 @@ from voice_agent.telemetry.metrics import WorkerMetrics
 AGENT_FILE = Path(__file__).resolve().parents[2] / "agent.py"
 VOICES_READY_S = 20.0
 """The speech process loads and warms up in about 3 s (measured, docs/voices.md)."""
-PRELOADED = ["voice_agent.bootstrap.job"]
+PRELOADED = ["voice_agent.bootstrap.preload"]
 
 
 def make_server() -> VoiceServer:

@@ -144,7 +144,7 @@ class CallJob:
         start("room-pointer", lambda: self._write_pointer(conversation_id))
 
     async def _write_pointer(self, conversation_id: ConversationId) -> None:
-        """Write the conversation into the room's metadata (S1.1); two racing agents write the same."""
+        """Write the conversation into the room's metadata (S1.1); racing agents write the same."""
         text = with_conversation(self._ctx.room.metadata or "", conversation_id)
         if text is None:
             return
