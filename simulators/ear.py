@@ -25,7 +25,7 @@ from voice_agent.providers.local.wire import RECOGNITION_RATE
 _MEND = str.maketrans("", "", string.punctuation.replace("'", ""))
 _LOADING = threading.Lock()
 _GAP_S = 0.35  # silence at which a long recording is cut before it is recognised
-_LOUD = 250.0  # RMS of 16 bit samples above which 10 ms are speech
+LOUD = 250.0  # RMS of 16 bit samples above which 10 ms are speech
 
 
 @cache
@@ -51,13 +51,13 @@ def recognise_blocking(pcm: bytes, *, rate: int) -> str:
     return re.sub(r"\s+", " ", " ".join(spoken)).strip()
 
 
-def resampled(pcm: bytes, rate: int) -> bytes:
-    """Return ``pcm`` at the recogniser's rate, without aliasing."""
+def resampled(pcm: bytes, rate: int, *, wanted_rate: int = RECOGNITION_RATE) -> bytes:
+    """Return ``pcm`` at another rate, without aliasing."""
     samples = np.frombuffer(pcm, dtype="<i2").astype(np.float64)
-    if rate == RECOGNITION_RATE or not len(samples):
+    if rate == wanted_rate or not len(samples):
         return pcm
     spectrum = np.fft.rfft(samples)
-    wanted = round(len(samples) * RECOGNITION_RATE / rate)
+    wanted = round(len(samples) * wanted_rate / rate)
     kept = np.zeros(wanted // 2 + 1, dtype=complex)
     shared = min(len(kept), len(spectrum))
     kept[:shared] = spectrum[:shared]
@@ -75,7 +75,7 @@ def loudness(pcm: bytes, *, rate: int) -> list[float]:
 
 def utterances(pcm: bytes) -> list[bytes]:
     """Cut 16 kHz ``pcm`` at silences, as the recogniser likes it; drop what holds no speech."""
-    loud = [n for n, rms in enumerate(loudness(pcm, rate=RECOGNITION_RATE)) if rms > _LOUD]
+    loud = [n for n, rms in enumerate(loudness(pcm, rate=RECOGNITION_RATE)) if rms > LOUD]
     if not loud:
         return []
     runs = [[loud[0], loud[0]]]

@@ -92,7 +92,9 @@ def make(folder: Path, only: list[str]) -> int:
                 break
         else:
             wrong += 1
-            print(f"{name}: heard {recogniser.recognise(pcm)!r}, wanted {text(fixture)!r}: reword it")
+            print(
+                f"{name}: heard {recogniser.recognise(pcm)!r}, wanted {text(fixture)!r}: reword it"
+            )
     return 1 if wrong else 0
 
 
