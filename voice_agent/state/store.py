@@ -48,6 +48,7 @@ class Store:
         self._limits = limits
         self._events = events
         self._waiting: deque[tuple[Event, bytes]] = deque()
+        self._waiting_ids: set[EventId] = set()
         self.conversation = conversation
 
     @property
@@ -72,6 +73,7 @@ class Store:
 
     def _write(self, outbox: Outbox, event: Event) -> None:
         self._waiting.append((event, encode_event(event)))
+        self._waiting_ids.add(event.event_id)
         self._drain(outbox)
 
     def _drain(self, outbox: Outbox) -> None:
@@ -81,6 +83,7 @@ class Store:
                 event, data = self._waiting[0]
                 outbox.append(event.ordinal, data)
                 self._waiting.popleft()
+                self._waiting_ids.discard(event.event_id)
         except OutboxFull as exc:
             self._refused(exc, first=not was_degraded)
         else:
@@ -98,7 +101,8 @@ class Store:
             self._events.degraded(True)
         while len(self._waiting) > WAITING_MAX:
             event, _ = self._waiting.popleft()
+            self._waiting_ids.discard(event.event_id)
             self._events.dropped(event)
 
     def _is_written(self, event_id: EventId) -> bool:
-        return all(event.event_id != event_id for event, _ in self._waiting)
+        return event_id not in self._waiting_ids
