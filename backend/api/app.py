@@ -1,0 +1,81 @@
+"""Puts the application together: the only place of the backend that names concrete classes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from backend.api import calls, conversations, events, health, pages, problems, unbuilt, writers
+from backend.api.contract import document
+from backend.api.metrics import MeasuredApp, Metrics
+from backend.calls.dispatcher import Dispatcher
+from backend.calls.opening import Opening
+from backend.calls.rooms import Rooms
+from backend.errors import StartRefused
+from backend.jobs import supervised
+from backend.service.access import Access
+from backend.settings import Settings
+from backend.storage.ports import Storage
+from backend.storage.sqlite.store import SqliteStorage, path_of
+
+_ROUTERS = (
+    conversations.router,
+    writers.router,
+    events.router,
+    calls.router,
+    unbuilt.router,
+    health.router,
+)
+
+
+def open_storage(settings: Settings) -> Storage:
+    """Choose the database by its address."""
+    scheme = settings.database_url.partition(":")[0]
+    if scheme == "sqlite":
+        return SqliteStorage(path_of(settings.database_url))
+    raise StartRefused(
+        f"VOICE_BACKEND__DATABASE_URL: {scheme}: is not built yet; use sqlite:///PATH"
+    )
+
+
+def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
+    """Make the application. Its lifespan opens the database and runs the jobs."""
+    measured = metrics or Metrics()
+    storage = open_storage(settings)
+    rooms = Rooms(settings)
+    dispatcher = Dispatcher(settings, storage, rooms, measured)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await storage.open()
+        try:
+            async with supervised(drain_s=settings.drain_s) as jobs:
+                if settings.has_livekit:
+                    jobs.start("dispatcher", dispatcher.run)
+                yield
+        finally:
+            await rooms.close()
+            await storage.close()
+
+    app = FastAPI(
+        title="Throughline backend",
+        description="The truth of every conversation.",
+        lifespan=lifespan,
+        openapi_url="/openapi.json",
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.state.storage = storage
+    app.state.access = Access(storage)
+    app.state.metrics = measured
+    app.state.dispatcher = dispatcher
+    app.state.opening = Opening(settings, storage, rooms, dispatcher)
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    problems.install(app)
+    pages.install(app, settings.web_folder)
+    app.add_middleware(MeasuredApp, metrics=measured)
+    app.add_middleware(pages.SafeHeaders, livekit_url=settings.dialled_url)
+    return app

@@ -1,0 +1,90 @@
+"""The pages: the built files of web/, at /. They may talk to this server and to LiveKit only."""
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from fastapi import FastAPI
+from starlette.responses import PlainTextResponse
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_MISSING: Final = (
+    "The page is not built. Run `npm ci && npm run build` in web/ and load this again;"
+    " the API under /v1 works without it.\n"
+)
+
+
+def install(app: FastAPI, folder: Path) -> None:
+    """Serve ``folder`` at /, or say how to build it. Looked at with each request."""
+    app.mount("/", _Pages(folder), name="pages")
+
+
+class _Pages:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files = StaticFiles(directory=folder, html=True, check_dir=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in {"/", "/index.html"} and not (self._folder / "index.html").is_file():
+            await PlainTextResponse(_MISSING)(scope, receive, send)
+            return
+        await self._files(scope, receive, send)
+
+
+class SafeHeaders:
+    """Adds to every answer what keeps a browser from being turned against its user."""
+
+    def __init__(self, app: ASGIApp, livekit_url: str) -> None:
+        self._app = app
+        common = {
+            "x-content-type-options": "nosniff",
+            "referrer-policy": "no-referrer",
+            "x-frame-options": "DENY",
+            "cross-origin-opener-policy": "same-origin",
+            "permissions-policy": "microphone=(self), camera=(), geolocation=()",
+            "content-security-policy": policy(livekit_url),
+        }
+        self._headers = [(name.encode(), value.encode()) for name, value in common.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on and complete its answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def completed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *self._headers]
+                if scope["path"].startswith("/v1/"):
+                    message["headers"].append((b"cache-control", b"no-store"))
+            await send(message)
+
+        await self._app(scope, receive, completed)
+
+
+def policy(livekit_url: str) -> str:
+    """Write the Content-Security-Policy: this server, LiveKit, nothing else."""
+    peers = ["'self'"]
+    address = urlsplit(livekit_url)
+    if address.hostname:
+        secure = address.scheme in {"wss", "https"}
+        peers += [f"{scheme}://{address.netloc}" for scheme in _schemes(secure=secure)]
+    return "; ".join(
+        (
+            "default-src 'self'",
+            f"connect-src {' '.join(peers)}",
+            "media-src 'self' blob: data: mediastream:",
+            "img-src 'self' data:",
+            "worker-src 'self' blob:",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+def _schemes(*, secure: bool) -> tuple[str, str]:
+    """LiveKit's client opens a WebSocket and, when that fails, asks by HTTP why."""
+    return ("wss", "https") if secure else ("ws", "http")

@@ -1,0 +1,117 @@
+"""Everything an operator of the backend can set: its only reader of the environment."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from backend.errors import StartRefused
+
+PREFIX = "VOICE_BACKEND__"
+
+
+class Settings(BaseSettings):
+    """Built once by ``__main__`` and passed on in pieces."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    database_url: str = Field(
+        default="sqlite:///var/backend.db",
+        description="Where the log is kept: sqlite:///PATH (sqlite:////abs/path for absolute).",
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: NonNegativeInt = Field(default=8480, le=65535, description="HTTP port; 0: any free.")
+    metrics_port: NonNegativeInt = Field(
+        default=8481, le=65535, description="Prometheus metrics; 0: none."
+    )
+    web_folder: Path = Field(default=Path("web/dist"), description="The built pages.")
+    livekit_public_url: str = Field(
+        default="", description="The LiveKit address a browser dials; empty: LIVEKIT_URL."
+    )
+    lease_s: PositiveFloat = Field(
+        default=3.0, description="Seconds a writer owns its conversation after each heartbeat."
+    )
+    clear_wait_s: PositiveFloat = Field(
+        default=2.0, description="Longest wait of a clear for the running agent."
+    )
+    livekit_timeout_s: PositiveFloat = Field(
+        default=2.0, description="Longest wait for one answer of LiveKit's server API."
+    )
+    call_token_ttl_s: PositiveInt = Field(
+        default=600, description="Life of the LiveKit token a caller gets, in seconds."
+    )
+    dispatch_unclaimed_s: PositiveFloat = Field(
+        default=2.0, description="A dispatch no worker has taken after this is made again."
+    )
+    dispatch_join_s: PositiveFloat = Field(
+        default=15.0, description="An agent that took a call and is not there after this is lost."
+    )
+    agent_lost_s: PositiveFloat = Field(
+        default=3.0, description="A heartbeat this late beyond its lease means a dead agent."
+    )
+    drain_s: PositiveFloat = Field(
+        default=5.0, description="Longest wait for requests and jobs at shutdown."
+    )
+
+    agent_name: str = Field(default="throughline", validation_alias="VOICE_AGENT_NAME")
+    livekit_url: str = Field(default="", validation_alias="LIVEKIT_URL")
+    livekit_api_key: str = Field(default="", validation_alias="LIVEKIT_API_KEY")
+    livekit_api_secret: SecretStr = Field(
+        default=SecretStr(""), validation_alias="LIVEKIT_API_SECRET"
+    )
+
+    @model_validator(mode="after")
+    def _livekit_is_whole_or_absent(self) -> Self:
+        given = {
+            "LIVEKIT_URL": bool(self.livekit_url),
+            "LIVEKIT_API_KEY": bool(self.livekit_api_key),
+            "LIVEKIT_API_SECRET": bool(self.livekit_api_secret.get_secret_value()),
+        }
+        missing = [name for name, there in given.items() if not there]
+        if 0 < len(missing) < len(given):
+            raise ValueError(f"{', '.join(missing)} missing: calls need all three LIVEKIT_ names")
+        return self
+
+    @property
+    def has_livekit(self) -> bool:
+        """Whether calls can be made at all."""
+        return bool(self.livekit_url)
+
+    @property
+    def dialled_url(self) -> str:
+        """The LiveKit address a browser dials."""
+        return self.livekit_public_url or self.livekit_url
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings; raise StartRefused with one line that names what is wrong."""
+    names = os.environ if environment is None else environment
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(n for n in names if n.upper().startswith(PREFIX) and n.upper() not in known)
+    if unknown:
+        raise StartRefused(f"unknown setting {', '.join(unknown)}: misspelt, or of another version")
+    try:
+        return Settings()
+    except ValidationError as exc:
+        raise StartRefused("; ".join(_sentence(error) for error in exc.errors())) from exc
+
+
+def _sentence(error: Mapping[str, object]) -> str:
+    place = error.get("loc")
+    name = str(place[0]) if isinstance(place, tuple) and place else ""
+    shown = PREFIX + name.upper() if name in Settings.model_fields else name
+    message = str(error.get("msg", "")).removeprefix("Value error, ")
+    return f"{shown}: {message}" if shown else message

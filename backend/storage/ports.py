@@ -1,0 +1,158 @@
+"""What a database must be able to do: implemented by ``sqlite``, later by PostgreSQL.
+
+Every method is one transaction: when it returns, its effect survives a power cut; when it raises,
+nothing was stored. All of them may be repeated. Another tenant's ids raise NotFound, exactly like
+unknown ones. Any of them raises Unavailable when the database is away or full.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from backend.storage.records import (
+    AgentLife,
+    Batch,
+    Call,
+    Cleared,
+    Conversation,
+    EventFilter,
+    Heartbeat,
+    NewWriter,
+    Reader,
+    Registration,
+    Standing,
+    Stored,
+    Token,
+    WriterEnd,
+)
+
+
+class Tokens(Protocol):
+    """Who may do what."""
+
+    async def add_token(self, digest: bytes, token: Token, now_ms: int) -> None:
+        """Store a token under the sha256 of its secret."""
+        ...
+
+    async def token(self, digest: bytes) -> Token | None:
+        """Find a token by the sha256 of its secret; the secret itself is never compared."""
+        ...
+
+
+class Conversations(Protocol):
+    """Conversations and their events."""
+
+    async def resolve(
+        self, by: Token, key: str, *, max_gap_s: float | None, now_ms: int
+    ) -> tuple[Conversation, bool]:
+        """Get or create the conversation of ``key``; the bool says whether it is new."""
+        ...
+
+    async def conversation(self, reader: Reader, id_: str, *, now_ms: int) -> Conversation:
+        """Read one conversation."""
+        ...
+
+    async def conversations(
+        self, reader: Reader, *, limit: int, after: str | None, now_ms: int
+    ) -> list[Conversation]:
+        """List conversations, newest first, after the one with the id ``after``."""
+        ...
+
+    async def events(self, reader: Reader, id_: str, filter_: EventFilter) -> list[bytes]:
+        """List events as JSON objects, ascending by position."""
+        ...
+
+    async def messages(
+        self, reader: Reader, id_: str, *, last: int, before: str | None
+    ) -> list[bytes]:
+        """List the last messages before one, in conversation order, oldest first."""
+        ...
+
+    async def clear(
+        self, tenant: str, id_: str, *, event_id: str, reason: str | None, now_ms: int
+    ) -> Cleared:
+        """Advance the session number and store ``context_cleared``, in one transaction."""
+        ...
+
+    async def has_dropped(self, tenant: str, id_: str, session_number: int, now_ms: int) -> bool:
+        """Say whether no live writer still works in a session before ``session_number``."""
+        ...
+
+
+class Writers(Protocol):
+    """Writers, their leases and what they store."""
+
+    async def register(
+        self, tenant: str, id_: str, writer: NewWriter, *, lease_s: float, now_ms: int
+    ) -> Registration:
+        """Make a writer's fence final. Repeated: the same answer."""
+        ...
+
+    async def renew(
+        self, tenant: str, id_: str, writer_id: str, beat: Heartbeat, *, now_ms: int
+    ) -> Standing:
+        """Extend a writer's lease; raise Conflict when another writer holds it."""
+        ...
+
+    async def end_writer(
+        self, tenant: str, id_: str, writer_id: str, end: WriterEnd, *, now_ms: int
+    ) -> Standing:
+        """Close a writer and its open turns, and store ``call_ended``; the first one wins."""
+        ...
+
+    async def store_events(self, tenant: str, batch: Batch, *, now_ms: int) -> Stored:
+        """Store a batch, all or nothing; what is known already keeps its position."""
+        ...
+
+
+class Calls(Protocol):
+    """Rooms that need an agent. A claim is the row lock of the dispatcher."""
+
+    async def open_call(self, by: Token, call: Call, *, new_conversation: bool) -> None:
+        """Store a new room of a conversation, which is created when it is new."""
+        ...
+
+    async def call(self, reader: Reader, room: str) -> Call:
+        """Read one call."""
+        ...
+
+    async def calls_of(self, reader: Reader, conversation_id: str) -> list[Call]:
+        """List the calls of a conversation that are not closed, newest first."""
+        ...
+
+    async def wake_call(self, tenant: str, room: str, *, now_ms: int) -> Call:
+        """Make a call due at once, whatever its state."""
+        ...
+
+    async def claim_calls(
+        self, claimant: str, *, now_ms: int, until_ms: int, limit: int
+    ) -> Sequence[Call]:
+        """Take due calls that nobody else holds, until ``until_ms``."""
+        ...
+
+    async def save_call(self, claimant: str, call: Call, *, claimed_due_ms: int) -> None:
+        """Store what became of a claimed call and let go of it, if the claim still holds."""
+        ...
+
+    async def wake_lost_calls(self, *, now_ms: int, lost_before_ms: int) -> int:
+        """Make calls due whose agent's lease ran out unnoticed; say how many."""
+        ...
+
+    async def agent_life(self, tenant: str, conversation_id: str, room: str) -> AgentLife | None:
+        """Say what the newest writer of this room is known to do."""
+        ...
+
+
+class Storage(Tokens, Conversations, Writers, Calls, Protocol):
+    """All of it, with its life."""
+
+    async def open(self) -> None:
+        """Open and migrate; raise StartRefused with one clear line."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun, then close."""
+        ...
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless a write would be possible now."""
+        ...

@@ -1,0 +1,182 @@
+"""What goes into storage and comes out of it: plain data, no behaviour."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from backend.rules.events import Event
+from backend.rules.ordinals import Run
+
+Scope = Literal["read", "call", "agent", "admin"]
+WriterKind = Literal["call", "text"]
+CallState = Literal["dispatching", "joined", "absent", "closed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """Who asks. Only the hash of the secret is ever stored."""
+
+    token_id: str
+    tenant: str
+    scope: Scope
+    expires_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Whose conversations may be seen: a tenant's, or those one token opened."""
+
+    tenant: str
+    opened_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The writer whose lease is alive."""
+
+    writer_id: str
+    fence: int
+    lease_until_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Ordinals of a writer that have not arrived, both ends included."""
+
+    writer_id: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """One conversation, as it stands."""
+
+    id: str
+    key: str
+    session_number: int
+    version: int
+    last_position: int
+    created_ms: int
+    updated_ms: int
+    owner: Owner | None = None
+    missing: tuple[Gap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewWriter:
+    """A writer that registers."""
+
+    writer_id: str
+    kind: WriterKind
+    room: str | None
+    job_id: str | None
+    started_ms: int
+    claimed_fence: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A registered writer. ``created`` is False when it was known already."""
+
+    fence: int
+    session_number: int
+    version: int
+    owner: Owner | None
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a writer needs to hear with every answer."""
+
+    session_number: int
+    highest_fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """A writer says that it lives. ``session_number``: the session its window is in."""
+
+    last_ordinal: int
+    session_number: int | None
+    lease_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterEnd:
+    """How a writer's life ended."""
+
+    reason: str
+    at_ms: int
+    last_ordinal: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """The answer to a batch: what is acknowledged, and the position of each event."""
+
+    acknowledged: int
+    positions: tuple[int, ...]
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """A context clear: the new session and the event that says so."""
+
+    session_number: int
+    event_id: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events to list, ascending by position."""
+
+    after: int = 0
+    limit: int = 100
+    session: int | None = None
+    kinds: tuple[str, ...] = ()
+    from_ms: int | None = None
+    to_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One room of one conversation, and how far the search for an agent is."""
+
+    tenant: str
+    room: str
+    conversation_id: str
+    mode: str
+    state: CallState = "dispatching"
+    attempts: int = 0
+    detail: str = ""
+    created_ms: int
+    due_ms: int
+    dispatch_id: str | None = None
+    dispatched_ms: int = 0
+    people_seen_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLife:
+    """What the log knows of the agent in a room. ``beats``: it has sent a heartbeat."""
+
+    writer_id: str
+    lease_until_ms: int
+    registered_ms: int
+    beats: bool
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Checked events of one writer."""
+
+    conversation_id: str
+    writer_id: str
+    events: list[Event] = field(default_factory=list)
+
+
+__all__ = ["Run"]

@@ -1,0 +1,206 @@
+"""The storage ports on SQLite: each method hands one function to the right thread."""
+
+import functools
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar, cast
+
+from backend.errors import StartRefused
+from backend.storage.records import (
+    AgentLife,
+    Batch,
+    Call,
+    Cleared,
+    Conversation,
+    EventFilter,
+    Heartbeat,
+    NewWriter,
+    Reader,
+    Registration,
+    Standing,
+    Stored,
+    Token,
+    WriterEnd,
+)
+from backend.storage.sqlite import calls, conversations, ingest, reading, tokens, writers
+from backend.storage.sqlite.engine import Engine
+from backend.storage.sqlite.migrate import Migration, migrate
+from backend.storage.sqlite.rows import head
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SqliteStorage:
+    """One SQLite file. See ``storage/ports.py`` for what each method promises."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = Engine(path)
+        self.migrated: list[Migration] = []
+
+    async def open(self) -> None:
+        """Open and migrate."""
+        self.migrated = cast("list[Migration]", await self._engine.open(migrate))
+
+    async def close(self) -> None:
+        """Finish what was begun, then close."""
+        await self._engine.close()
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless a write would be possible now."""
+        await self._engine.write(lambda db: db.execute("SELECT 1 FROM conversations LIMIT 1"))
+
+    async def add_token(self, digest: bytes, token: Token, now_ms: int) -> None:
+        """Store a token under the sha256 of its secret."""
+        await self._write(tokens.add, digest, token, now_ms)
+
+    async def token(self, digest: bytes) -> Token | None:
+        """Find a token by the sha256 of its secret."""
+        return await self._read(tokens.find, digest)
+
+    async def resolve(
+        self, by: Token, key: str, *, max_gap_s: float | None, now_ms: int
+    ) -> tuple[Conversation, bool]:
+        """Get or create the conversation of ``key``."""
+        return await self._write(conversations.resolve, by, key, max_gap_s, now_ms)
+
+    async def conversation(self, reader: Reader, id_: str, *, now_ms: int) -> Conversation:
+        """Read one conversation."""
+        return await self._read(conversations.read, reader, id_, now_ms)
+
+    async def conversations(
+        self, reader: Reader, *, limit: int, after: str | None, now_ms: int
+    ) -> list[Conversation]:
+        """List conversations, newest first."""
+        return await self._read(conversations.newest, reader, limit, after, now_ms)
+
+    async def events(self, reader: Reader, id_: str, filter_: EventFilter) -> list[bytes]:
+        """List events, ascending by position."""
+        return await self._read(reading.events, reader, id_, filter_)
+
+    async def messages(
+        self, reader: Reader, id_: str, *, last: int, before: str | None
+    ) -> list[bytes]:
+        """List the last messages before one, oldest first."""
+        return await self._read(reading.messages, reader, id_, last, before)
+
+    async def clear(
+        self, tenant: str, id_: str, *, event_id: str, reason: str | None, now_ms: int
+    ) -> Cleared:
+        """Begin a new session."""
+        return await self._write(conversations.clear, tenant, id_, event_id, reason, now_ms)
+
+    async def has_dropped(self, tenant: str, id_: str, session_number: int, now_ms: int) -> bool:
+        """Say whether no live writer still works in an older session."""
+        return await self._read(conversations.has_dropped, tenant, id_, session_number, now_ms)
+
+    async def register(
+        self, tenant: str, id_: str, writer: NewWriter, *, lease_s: float, now_ms: int
+    ) -> Registration:
+        """Make a writer's fence final."""
+        lease_ms = round(lease_s * 1000)
+
+        def work(db: sqlite3.Connection) -> Registration:
+            row = head(db, tenant, id_)
+            return writers.register(db, row, writer, lease_ms=lease_ms, now_ms=now_ms)
+
+        return await self._write(work)
+
+    async def renew(
+        self, tenant: str, id_: str, writer_id: str, beat: Heartbeat, *, now_ms: int
+    ) -> Standing:
+        """Extend a writer's lease."""
+
+        def work(db: sqlite3.Connection) -> Standing:
+            return writers.renew(db, head(db, tenant, id_), writer_id, beat, now_ms=now_ms)
+
+        return await self._write(work)
+
+    async def end_writer(
+        self, tenant: str, id_: str, writer_id: str, end: WriterEnd, *, now_ms: int
+    ) -> Standing:
+        """Close a writer and its open turns."""
+
+        def work(db: sqlite3.Connection) -> Standing:
+            return writers.end_writer(db, head(db, tenant, id_), writer_id, end, now_ms=now_ms)
+
+        return await self._write(work)
+
+    async def store_events(self, tenant: str, batch: Batch, *, now_ms: int) -> Stored:
+        """Store a batch, all or nothing."""
+        return await self._write(ingest.store_events, tenant, batch, now_ms)
+
+    async def open_call(self, by: Token, call: Call, *, new_conversation: bool) -> None:
+        """Store a new room of a conversation."""
+
+        def work(db: sqlite3.Connection) -> None:
+            calls.open_call(db, by, call, new_conversation=new_conversation)
+
+        await self._write(work)
+
+    async def call(self, reader: Reader, room: str) -> Call:
+        """Read one call."""
+        return await self._read(calls.read, reader, room)
+
+    async def calls_of(self, reader: Reader, conversation_id: str) -> list[Call]:
+        """List the open calls of a conversation."""
+        return await self._read(calls.of_conversation, reader, conversation_id)
+
+    async def wake_call(self, tenant: str, room: str, *, now_ms: int) -> Call:
+        """Make a call due at once."""
+        return await self._write(calls.wake, tenant, room, now_ms)
+
+    async def claim_calls(
+        self, claimant: str, *, now_ms: int, until_ms: int, limit: int
+    ) -> Sequence[Call]:
+        """Take due calls that nobody else holds."""
+        return await self._write(calls.claim, claimant, now_ms, until_ms, limit)
+
+    async def save_call(self, claimant: str, call: Call, *, claimed_due_ms: int) -> None:
+        """Store what became of a claimed call."""
+        await self._write(calls.save, claimant, call, claimed_due_ms)
+
+    async def wake_lost_calls(self, *, now_ms: int, lost_before_ms: int) -> int:
+        """Make calls due whose agent is gone."""
+        return await self._write(calls.wake_lost, now_ms, lost_before_ms)
+
+    async def agent_life(self, tenant: str, conversation_id: str, room: str) -> AgentLife | None:
+        """Say what the newest writer of this room is known to do."""
+        return await self._read(calls.agent_life, tenant, conversation_id, room)
+
+    async def _write(
+        self,
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        bound = _bind(work, *args, **kwargs)
+        return cast("T", await self._engine.write(bound))
+
+    async def _read(
+        self,
+        work: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        bound = _bind(work, *args, **kwargs)
+        return cast("T", await self._engine.read(bound))
+
+
+def _bind(
+    work: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+) -> Callable[[sqlite3.Connection], T]:
+    @functools.wraps(work)
+    def bound(db: sqlite3.Connection) -> T:
+        return work(db, *args, **kwargs)
+
+    return bound
+
+
+def path_of(url: str) -> Path:
+    """Read the file's path out of ``sqlite:///PATH``; raise StartRefused when there is none."""
+    prefix, _, path = url.partition("///")
+    if prefix != "sqlite:" or not path or path == ":memory:":
+        raise StartRefused("VOICE_BACKEND__DATABASE_URL: a file is needed, like sqlite:///PATH")
+    return Path(path)

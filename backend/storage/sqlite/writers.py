@@ -1,0 +1,154 @@
+"""Writers: registration, lease, end."""
+
+import sqlite3
+
+from backend.errors import Conflict
+from backend.rules import fences
+from backend.storage.records import (
+    Heartbeat,
+    NewWriter,
+    Registration,
+    Standing,
+    WriterEnd,
+)
+from backend.storage.sqlite import turns
+from backend.storage.sqlite.rows import (
+    Head,
+    Made,
+    find_writer,
+    insert_made,
+    known_writer,
+    owner,
+    save_head,
+)
+
+
+def register(
+    db: sqlite3.Connection, head_: Head, writer: NewWriter, *, lease_ms: int, now_ms: int
+) -> Registration:
+    """Make a writer's fence final; a known writer gets the answer it got."""
+    holder = owner(db, head_.tenant, head_.id, now_ms)
+    known = find_writer(db, head_, writer.writer_id)
+    if known is None:
+        fence = _insert(db, head_, writer, 0 if holder else now_ms + lease_ms, now_ms)
+    else:
+        fence = known.fence
+    return Registration(
+        fence=fence,
+        session_number=head_.session_number,
+        version=head_.version,
+        owner=holder or owner(db, head_.tenant, head_.id, now_ms),
+        created=known is None,
+    )
+
+
+def _insert(
+    db: sqlite3.Connection, head_: Head, writer: NewWriter, lease_until_ms: int, now_ms: int
+) -> int:
+    fence = fences.grant(
+        claimed=writer.claimed_fence,
+        started_ms=writer.started_ms,
+        highest=head_.highest_fence,
+        floor=head_.floor_fence,
+        is_used=lambda number: _is_used(db, head_, number),
+    )
+    starts = [
+        fences.SessionStart(number=number, after_fence=after)
+        for number, after in db.execute(
+            "SELECT number, after_fence FROM sessions WHERE tenant = ? AND conversation_id = ?",
+            (head_.tenant, head_.id),
+        )
+    ]
+    db.execute(
+        "INSERT INTO writers (tenant, conversation_id, writer_id, fence, kind, room, job_id,"
+        " started_ms, registered_ms, session_number, window_session, lease_until_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            head_.tenant,
+            head_.id,
+            writer.writer_id,
+            fence,
+            writer.kind,
+            writer.room,
+            writer.job_id,
+            writer.started_ms,
+            now_ms,
+            fences.session_at(fence, starts),
+            head_.session_number,
+            lease_until_ms,
+        ),
+    )
+    head_.highest_fence = max(head_.highest_fence, fence)
+    save_head(db, head_, now_ms)
+    return fence
+
+
+def _is_used(db: sqlite3.Connection, head_: Head, fence: int) -> bool:
+    row = db.execute(
+        "SELECT 1 FROM writers WHERE tenant = ? AND conversation_id = ? AND fence = ?",
+        (head_.tenant, head_.id, fence),
+    ).fetchone()
+    return row is not None
+
+
+def renew(
+    db: sqlite3.Connection, head_: Head, writer_id: str, beat: Heartbeat, *, now_ms: int
+) -> Standing:
+    """Extend a lease. The live holder wins: anyone else is refused until it ends or expires."""
+    writer = known_writer(db, head_, writer_id)
+    if writer.ended:
+        raise Conflict("ended", "this writer has ended: register a new one")
+    holder = owner(db, head_.tenant, head_.id, now_ms)
+    if holder is not None and holder.writer_id != writer_id:
+        if holder.fence > writer.fence:
+            raise Conflict("superseded", "a writer with a higher fence owns the conversation")
+        raise Conflict("lease_held", "another writer's lease is alive: wait until it ends")
+    window = writer.window_session
+    if beat.session_number is not None:
+        window = max(window, min(beat.session_number, head_.session_number))
+    db.execute(
+        "UPDATE writers SET lease_until_ms = ?, beats = 1, window_session = ?,"
+        " last_ordinal = max(last_ordinal, ?)"
+        " WHERE tenant = ? AND conversation_id = ? AND writer_id = ?",
+        (
+            now_ms + round(beat.lease_s * 1000),
+            window,
+            beat.last_ordinal,
+            head_.tenant,
+            head_.id,
+            writer_id,
+        ),
+    )
+    return _standing(head_)
+
+
+def end_writer(
+    db: sqlite3.Connection, head_: Head, writer_id: str, end: WriterEnd, *, now_ms: int
+) -> Standing:
+    """Close a writer: open turns first, then ``call_ended``. A second end changes nothing."""
+    writer = known_writer(db, head_, writer_id)
+    if writer.ended:
+        return _standing(head_)
+    turns.close_open(db, head_, writer, end.at_ms)
+    made = Made(
+        kind="call_ended",
+        at_ms=end.at_ms,
+        session_number=max(writer.session_number, writer.window_session),
+        writer_id=writer_id,
+        fence=writer.fence,
+        ordinal=None,
+        fields={"reason": end.reason},
+    )
+    insert_made(db, head_, made)
+    db.execute(
+        "UPDATE writers SET ended_ms = ?, end_reason = ?, lease_until_ms = 0,"
+        " last_ordinal = max(last_ordinal, ?)"
+        " WHERE tenant = ? AND conversation_id = ? AND writer_id = ?",
+        (end.at_ms, end.reason, end.last_ordinal or 0, head_.tenant, head_.id, writer_id),
+    )
+    save_head(db, head_, now_ms)
+    return _standing(head_)
+
+
+def _standing(head_: Head) -> Standing:
+    return Standing(session_number=head_.session_number, highest_fence=head_.highest_fence)
