@@ -167,9 +167,14 @@ def _current(call: Call, view: RoomView) -> Dispatch | None:
 
 
 def _there(current: Dispatch | None, view: RoomView) -> frozenset[str]:
-    if current is None:
+    """The agents in the room that count.
+
+    LiveKit 1.13.5 forgets the job of a dispatch that was made in the moment its room was created:
+    the agent is there and the dispatch names nobody, so presence is all there is to go by.
+    """
+    if current is None or not any(current.identities):
         return view.agents
-    return view.agents & current.identities if any(current.identities) else frozenset()
+    return view.agents & current.identities
 
 
 def _is_dead(call: Call, life: AgentLife | None, patience: Patience, now_ms: int) -> bool:
