@@ -10,15 +10,11 @@ import socket
 import sys
 from types import FrameType
 
-import uvicorn
-
 from backend import logs, settings
-from backend.api import contract
-from backend.api.app import create_app, open_storage
-from backend.api.metrics import Metrics
 from backend.errors import BackendError, StartRefused
 from backend.service.access import SCOPES, Access
 from backend.settings import Settings
+from backend.storage.choice import open_storage
 from backend.storage.records import Scope
 
 
@@ -35,7 +31,7 @@ def main() -> int:
             case "token":
                 asyncio.run(_create_token(loaded, given.tenant, given.scope, given.ttl_s))
             case "openapi":
-                sys.stdout.write(contract.rendered(create_app(loaded)))
+                _print_openapi(loaded)
     except BackendError as exc:
         sys.stderr.write(f"backend: {exc.detail}\n")
         return 1
@@ -80,7 +76,19 @@ async def _create_token(loaded: Settings, tenant: str, scope: Scope, ttl_s: int 
     sys.stdout.write(secret + "\n")
 
 
+def _print_openapi(loaded: Settings) -> None:
+    from backend.api import contract  # here: the small commands start in a third of the time
+    from backend.api.app import create_app
+
+    sys.stdout.write(contract.rendered(create_app(loaded)))
+
+
 def _serve(loaded: Settings) -> int:
+    import uvicorn  # here: see _print_openapi
+
+    from backend.api.app import create_app
+    from backend.api.metrics import Metrics
+
     logs.configure()
     metrics = Metrics()
     app = create_app(loaded, metrics)

@@ -11,12 +11,10 @@ from backend.api.metrics import MeasuredApp, Metrics
 from backend.calls.dispatcher import Dispatcher
 from backend.calls.opening import Opening
 from backend.calls.rooms import Rooms
-from backend.errors import StartRefused
 from backend.jobs import supervised
 from backend.service.access import Access
 from backend.settings import Settings
-from backend.storage.ports import Storage
-from backend.storage.sqlite.store import SqliteStorage, path_of
+from backend.storage.choice import open_storage
 
 _ROUTERS = (
     conversations.router,
@@ -26,16 +24,6 @@ _ROUTERS = (
     unbuilt.router,
     health.router,
 )
-
-
-def open_storage(settings: Settings) -> Storage:
-    """Choose the database by its address."""
-    scheme = settings.database_url.partition(":")[0]
-    if scheme == "sqlite":
-        return SqliteStorage(path_of(settings.database_url))
-    raise StartRefused(
-        f"VOICE_BACKEND__DATABASE_URL: {scheme}: is not built yet; use sqlite:///PATH"
-    )
 
 
 def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:

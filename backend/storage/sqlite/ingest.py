@@ -78,6 +78,8 @@ def _sort(db: sqlite3.Connection, row: Head, writer: WriterRow, events: Sequence
         if digest is not None:
             if digest != event.digest:
                 sorted_.refuse(index, "other_content", "this event_id has other content")
+            elif held and not writer.received.has(event.ordinal):
+                sorted_.refuse(index, "other_writer", "another writer stored this event_id")
         elif event.ordinal in taken or writer.received.has(event.ordinal):
             sorted_.refuse(index, "ordinal_taken", "another event has this ordinal")
         elif (event.session_number or 0) > row.session_number:
