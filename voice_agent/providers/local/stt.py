@@ -33,6 +33,7 @@ from livekit.local_inference import VAD
 
 from voice_agent.domain.errors import LayerUnavailable
 
+from .completeness import is_complete
 from .segments import WINDOW_BYTES, Cue, Pacing, Segmenter, Utterance
 from .speech_client import RequestNotSpoken, SpeechClient
 from .wire import RECOGNITION_RATE, Urgency
@@ -241,8 +242,12 @@ class LocalRecognizeStream(stt.RecognizeStream):
             self._emit(stt.SpeechEventType.INTERIM_TRANSCRIPT, utterance, text)
             return
         self._guess = (utterance, text)
+        if not is_complete(text):
+            self._emit(stt.SpeechEventType.INTERIM_TRANSCRIPT, utterance, text)
+            return
         # lets the session begin its reply now; it is dropped if the speaker goes on
         self._emit(stt.SpeechEventType.PREFLIGHT_TRANSCRIPT, utterance, text)
+        self._act(self._segmenter.settle(utterance))
 
     def _emit(self, kind: stt.SpeechEventType, utterance: Utterance, text: str) -> None:
         if not text and kind is not stt.SpeechEventType.FINAL_TRANSCRIPT:
