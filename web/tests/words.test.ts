@@ -39,7 +39,7 @@ test("waiting names the attempt and passes on what the backend says", () => {
   });
   const screen = describe(state);
   assert.equal(screen.headline, "Waiting for an agent: attempt 2…");
-  assert.equal(screen.detail, "no worker is free");
+  assert.equal(screen.detail, "No worker is free.");
 });
 
 test("an absent agent can be asked for again", () => {

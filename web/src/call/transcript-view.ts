@@ -16,15 +16,20 @@ const NEAR_THE_END_PX = 80;
 
 export class TranscriptView {
   private readonly drawn = new Map<string, Drawn>();
+  private follows = true;
 
   constructor(
     private readonly list: HTMLOListElement,
     private readonly scroller: HTMLElement,
     private readonly hint: HTMLElement,
-  ) {}
+  ) {
+    scroller.addEventListener("scroll", () => {
+      this.follows = this.isAtEnd();
+    });
+    new ResizeObserver(() => this.follow()).observe(scroller);
+  }
 
   draw(transcript: Transcript): void {
-    const follows = this.isAtEnd();
     const entries: readonly Entry[] = [...heading(transcript), ...transcript.live];
     const kept = new Set(entries.map((entry) => entry.id));
     for (const [id, { item }] of this.drawn) {
@@ -35,7 +40,15 @@ export class TranscriptView {
     }
     const changed = entries.map((entry, place) => this.drawEntry(entry, place)).includes(true);
     this.hint.hidden = entries.length > 0;
-    if (changed && follows) {
+    document.body.dataset["lines"] = entries.length > 0 ? "yes" : "no";
+    if (changed) {
+      this.follow();
+    }
+  }
+
+  /** Keep the newest words in sight, unless the person scrolled up to read. */
+  private follow(): void {
+    if (this.follows) {
       this.scroller.scrollTop = this.scroller.scrollHeight;
     }
   }

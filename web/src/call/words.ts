@@ -127,7 +127,7 @@ function agentSaid(state: CallState): Said {
       return {
         mood: "trouble",
         headline: "No agent in the call",
-        detail: agent.detail || "None could be reached. You can ask for one again.",
+        detail: sentence(agent.detail) || "None could be reached. You can ask for one again.",
       };
     case "waiting":
       return waiting(state);
@@ -151,8 +151,14 @@ function waiting(state: CallState): Said {
   return {
     mood: "busy",
     headline: attempts > 1 ? `${headline}: attempt ${attempts}…` : `${headline}…`,
-    detail: detail || hope,
+    detail: sentence(detail) || hope,
   };
+}
+
+/** The backend words its details as parts of a log line; here each stands alone. */
+function sentence(detail: string): string {
+  const text = detail.trim();
+  return text === "" ? "" : `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.$/, "")}.`;
 }
 
 const ENDINGS: Readonly<Record<EndReason, Omit<Said, "mood">>> = {
@@ -245,8 +251,8 @@ function startLabel(state: CallState): string {
 const MICROPHONE_TROUBLE: Readonly<Partial<Record<Microphone, string>>> = {
   refused:
     "The microphone was refused. You can type instead; to speak, allow it in the address bar" +
-    " and turn it on here.",
-  missing: "No microphone was found. You can type instead, or plug one in and turn it on here.",
+    " and press “Use mic”.",
+  missing: "No microphone was found. You can type instead, or plug one in.",
   busy: "Another program is using the microphone. You can type instead.",
   rejected: "The microphone could not be added to the call. You can type instead.",
   insecure: "Browsers offer the microphone only over https or on localhost. You can type instead.",
@@ -262,7 +268,7 @@ function microphoneButton(microphone: Microphone): Button | null {
     case "insecure":
       return null;
     default:
-      return { action: "ask_microphone", label: "Turn on microphone" };
+      return { action: "ask_microphone", label: "Use mic" };
   }
 }
 
