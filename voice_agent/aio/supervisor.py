@@ -25,6 +25,7 @@ class Jobs:
         self._clock = clock
         self._backoff = backoff
         self._tasks: set[asyncio.Task[None]] = set()
+        self._watches: set[asyncio.Task[None]] = set()
 
     def start(self, name: str, job: Job, *, restarts: int = 0) -> asyncio.Task[None]:
         """Run ``job`` until it returns; restart it after at most ``restarts`` transient errors."""
@@ -37,9 +38,18 @@ class Jobs:
         """Run ``job``; whatever it raises is logged and ends it alone, never its siblings."""
         return self.start(name, lambda: self._contained(name, job))
 
+    def start_watch(self, name: str, job: Job) -> asyncio.Task[None]:
+        """Run a ``job`` that only waits for something: the drain cancels it without a word."""
+        task = self.start_optional(name, job)
+        self._watches.add(task)
+        task.add_done_callback(self._watches.discard)
+        return task
+
     async def drain(self, deadline_s: float) -> None:
         """Ask every job to stop; cancel those still running after ``deadline_s`` seconds."""
         self.stopping.set()
+        for task in self._watches:
+            task.cancel()
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=deadline_s)

@@ -12,9 +12,10 @@ def main(agent_file: Path, *, dev: bool, more: list[str]) -> int:
     """Run the worker until SIGTERM or Ctrl-C; it drains its calls first (``start``)."""
     try:
         settings = load()
-        from voice_agent.bootstrap.worker import check
+        from voice_agent.bootstrap.worker import check, check_ports
 
         check(settings)
+        check_ports(settings)
     except SettingsError as exc:
         sys.stderr.write(f"agent: {exc}\n")
         return BAD_SETTINGS

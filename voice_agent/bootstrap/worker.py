@@ -3,6 +3,7 @@
 import functools
 import importlib.util
 import shutil
+import socket
 import sys
 from pathlib import Path
 
@@ -92,6 +93,20 @@ def check(settings: Settings) -> None:
         raise SettingsError(f"VOICE_CALL__AGENT_FILE: {settings.call.agent_file}: {exc}") from exc
     if settings.backend_url:
         _check_folder(settings.outbox.folder)
+
+
+def check_ports(settings: Settings) -> None:
+    """Refuse to start on a port that another program has. Raises ``SettingsError``."""
+    for name in ("health_port", "metrics_port"):
+        port = getattr(settings.worker, name)
+        try:
+            with socket.create_server((settings.worker.host, port)):
+                pass
+        except OSError as exc:
+            raise SettingsError(
+                f"VOICE_WORKER__{name.upper()}: port {port} cannot be used ({exc.strerror}):"
+                " end the program that has it, or name another port"
+            ) from exc
 
 
 def _check_folder(folder: Path) -> None:

@@ -137,7 +137,7 @@ class CallJob:
         jobs = await self._supervision.start()
         await self._call.keep(jobs, on_bound=lambda bound: self._point_later(jobs.start_optional,
                                                                              bound))  # fmt: skip
-        jobs.start_optional("superseded", lambda: self._watch_superseded(session))
+        jobs.start_watch("superseded", lambda: self._watch_superseded(session))
         jobs.start_optional("show-fence", self._show_fence)
 
     def _point_later(self, start: Callable[..., Any], conversation_id: ConversationId) -> None:

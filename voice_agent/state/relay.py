@@ -1,7 +1,7 @@
 """The relay: brings what the pod's outboxes hold to the backend, for live and dead jobs alike.
 
 A process of its own, one per outbox folder (file lock). It is told of new records by a datagram on
-``relay.sock`` and looks for itself once a second, in case one was lost. If it dies nothing is
+``relay.sock`` and looks for itself twice a second, in case one was lost or a job died. If it dies nothing is
 lost: the files stay, and the next one goes on.
 """
 
@@ -44,7 +44,7 @@ class RelaySettings:
     """
 
     folder: Path
-    look_s: float = 1.0
+    look_s: float = 0.5
     drain_s: float = 10.0
     refused_rest_s: float = 15.0
     backoff: Backoff = field(default_factory=lambda: Backoff(base_s=0.1, cap_s=5.0))
