@@ -1,9 +1,10 @@
-"""What the page tests share: the built pages."""
+"""What the page tests share: the built pages, and the link a person opens them with."""
 
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,12 @@ def pages() -> Path:
             subprocess.run([npm, "ci"], cwd=_WEB, check=True)
         subprocess.run([npm, "run", "build"], cwd=_WEB, check=True)
     return built.parent
+
+
+@pytest.fixture
+def call_link(pages: Path, system: Any) -> str:
+    """The running system's page with a token of scope call: what `make run` prints."""
+    return str(system.page_url)
 
 
 def _newest(web: Path) -> float:

@@ -8,7 +8,6 @@ import re
 import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -41,9 +40,9 @@ async def tab(chrome: Browser) -> AsyncIterator[CallPage]:
 
 
 async def test_a_spoken_sentence_is_shown_answered_and_played(
-    tab: CallPage, system: Any, pages: Path
+    tab: CallPage, call_link: str
 ) -> None:
-    await _call(tab, system.page_url)
+    await _call(tab, call_link)
     await expect(tab.lines("agent").first).to_contain_text(re.compile(r"\w+"), timeout=_ANSWER_MS)
     await expect(tab.lines("me").first).to_contain_text("Ada", timeout=_ANSWER_MS)
     answer = tab.lines("agent").filter(has_text="Ada")
@@ -53,8 +52,8 @@ async def test_a_spoken_sentence_is_shown_answered_and_played(
     assert tab.complaints == []
 
 
-async def test_a_muted_microphone_is_not_heard(tab: CallPage, system: Any, pages: Path) -> None:
-    await _call(tab, system.page_url)
+async def test_a_muted_microphone_is_not_heard(tab: CallPage, call_link: str) -> None:
+    await _call(tab, call_link)
     await tab.part("microphone-button").click()
     await expect(tab.body(microphone="muted")).to_be_visible()
     await expect(tab.part("microphone-button")).to_have_text("Unmute")
@@ -65,9 +64,9 @@ async def test_a_muted_microphone_is_not_heard(tab: CallPage, system: Any, pages
 
 
 async def test_typing_hanging_up_and_calling_again_into_the_same_conversation(
-    tab: CallPage, system: Any, pages: Path
+    tab: CallPage, call_link: str
 ) -> None:
-    await _call(tab, system.page_url, button="start-typing-button")
+    await _call(tab, call_link, button="start-typing-button")
     await _type(tab, "My name is Grace.")
     await expect(tab.lines("agent").filter(has_text="Grace")).to_be_visible(timeout=_ANSWER_MS)
     conversation = await _conversation(tab)
@@ -83,10 +82,8 @@ async def test_typing_hanging_up_and_calling_again_into_the_same_conversation(
     assert tab.complaints == []
 
 
-async def test_a_reloaded_page_shows_what_was_said_before(
-    tab: CallPage, system: Any, pages: Path
-) -> None:
-    await _call(tab, system.page_url, button="start-typing-button")
+async def test_a_reloaded_page_shows_what_was_said_before(tab: CallPage, call_link: str) -> None:
+    await _call(tab, call_link, button="start-typing-button")
     await _type(tab, "My name is Grace.")
     await expect(tab.lines("agent").filter(has_text="Grace")).to_be_visible(timeout=_ANSWER_MS)
     await tab.part("hang-up-button").click()
@@ -107,9 +104,9 @@ async def test_a_reloaded_page_shows_what_was_said_before(
     assert tab.complaints == []
 
 
-async def test_without_a_microphone_the_call_goes_on_by_typing(system: Any, pages: Path) -> None:
+async def test_without_a_microphone_the_call_goes_on_by_typing(call_link: str) -> None:
     async with browser() as refusing, call_page(refusing, width=360, height=740) as tab:
-        await _call(tab, system.page_url)
+        await _call(tab, call_link)
         await expect(tab.part("notice-microphone")).to_contain_text("type instead")
         await _type(tab, "My name is Grace.")
         answer = tab.lines("agent").filter(has_text="Grace")

@@ -293,7 +293,8 @@ export class CallDesk {
 
   private async watchAgent(room: string, signal: AbortSignal): Promise<void> {
     for (let tick = 0; !signal.aborted; tick += 1) {
-      const served = agentPresence(this.state.agent) === "here";
+      const { agent, backend } = this.state;
+      const served = agentPresence(agent) === "here" && backend === "fine";
       if (!served || tick % TICKS_PER_POLL_WHILE_SERVED === 0) {
         await this.poll(room, signal);
       }

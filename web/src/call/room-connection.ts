@@ -52,7 +52,7 @@ export class RoomConnection {
   private streamCount = 0;
 
   constructor(private readonly listener: RoomListener) {
-    setLogLevel("warn");
+    setLogLevel("error");
     this.listen();
   }
 
