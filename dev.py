@@ -13,15 +13,16 @@ OLDEST = (3, 11)
 NAMES = ["python3.14", "python3.13", "python3.12", "python3.11"]
 
 
-def main():  # type: () -> int
-    if sys.version_info < OLDEST:  # noqa: UP036 - an old Python must get this far to be told
+def main() -> int:
+    if sys.version_info < OLDEST:
         for name in NAMES:
             if shutil.which(name) and not os.environ.get("THROUGHLINE_RESTARTED"):
                 os.environ["THROUGHLINE_RESTARTED"] = "1"
                 os.execvp(name, [name, *sys.argv])
         sys.stderr.write(
-            "dev.py needs Python 3.11 or newer, this is %d.%d: install one and call dev.py with it\n"  # noqa: UP031
-            % sys.version_info[:2]
+            "dev.py needs Python 3.11 or newer, this is {}.{}: call it with one\n".format(
+                *sys.version_info[:2]
+            )
         )
         return 2
     if sys.platform == "win32":

@@ -41,9 +41,7 @@ def run_logged(
         )
 
 
-def _run(
-    argv: Sequence[str | Path], out: int, env: Mapping[str, str] | None, cwd: Path
-) -> int:
+def _run(argv: Sequence[str | Path], out: int, env: Mapping[str, str] | None, cwd: Path) -> int:
     with _lock:
         if _stopped.is_set():
             raise DevError("stopped")
