@@ -56,7 +56,7 @@ def install(*, log: Path, env: dict[str, str]) -> None:
 
 def environment(*, log: Path) -> dict[str, str]:
     """Return an environment in which ``node`` and ``npm`` can be called."""
-    env = {**os.environ, "npm_config_cache": str(cache() / "npm"), "CI": "1"}
+    env = {**os.environ, "npm_config_cache": str(cache() / "npm")}
     if not _fits():
         env["PATH"] = f"{tool('node', log=log)}{os.pathsep}{env.get('PATH', os.defpath)}"
     return env

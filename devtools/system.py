@@ -92,17 +92,13 @@ class System:
         return f"{self.backend.url}/#token={token}"
 
     def start(self) -> None:
-        """Start all; when one cannot start, end the others.
+        """Start all.
 
         Raises:
-            DevError: which one, and why.
+            DevError: which one cannot start, and why. The others may run: ``stop`` ends them.
         """
-        try:
-            self._at_once(self.livekit.start, self.valkey.start, lambda: self.backend.token)
-            self._at_once(self.backend.start, self.worker.start)
-        except BaseException:
-            self.stop()
-            raise
+        self._at_once(self.livekit.start, self.valkey.start, lambda: self.backend.token)
+        self._at_once(self.backend.start, self.worker.start)
 
     def _at_once(self, *calls: Callable[[], object]) -> None:
         with ThreadPoolExecutor(len(calls)) as pool:
@@ -136,7 +132,11 @@ class System:
             server.kill_all()
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
