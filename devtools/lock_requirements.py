@@ -43,7 +43,7 @@ def lock(*, upgrade: bool) -> int:
             (DEV_LIST, ["local", "servers", "dev"], RUN_LIST),
         ):
             with progress.step(f"{target.name}"):
-                command = [uv, *compile_command(target, extras, below), *more]
+                command = [str(uv), *compile_command(target, extras, below), *more]
                 run_logged(command, log=log, hint="no versions fit together")
     return 0
 
