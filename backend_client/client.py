@@ -75,10 +75,11 @@ class BackendClient:
     async def renew_lease(
         self, conversation_id: ConversationId, writer_id: WriterId, *, last_ordinal: int
     ) -> LeaseState:
-        """Say that the writer lives. Raises ``OwnershipLost`` when a higher fence holds the lease.
+        """Say that the writer lives.
 
-        The answer carries the session number: a higher one than before means that the context
-        was cleared.
+        Raises ``OwnershipLost`` when a higher fence holds the lease, ``LeaseHeld`` when an older
+        agent that still lives does. A higher session number in the answer than before means that
+        the context was cleared.
         """
         answer = await self._call(
             "renew_lease",

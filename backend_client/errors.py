@@ -8,6 +8,7 @@ import httpx
 from backend_client.wire import Problem, decode_problem
 from voice_agent.domain.errors import (
     LayerUnavailable,
+    LeaseHeld,
     OwnershipLost,
     RequestRefused,
     VoiceAgentError,
@@ -44,6 +45,8 @@ def refused(op: str, response: httpx.Response) -> VoiceAgentError:
         )
     if status == 409 and problem.code == "superseded":
         return OwnershipLost(fence=-1, newer=None)
+    if status == 409 and problem.code == "lease_held":
+        return LeaseHeld()
     return RequestRefused(
         op=op,
         status=status,

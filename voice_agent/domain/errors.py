@@ -5,7 +5,8 @@ VoiceAgentError
 │   ├── LayerUnavailable
 │   └── OutboxFull
 ├── ConflictError       re-read, then decide again
-│   └── OwnershipLost
+│   ├── OwnershipLost
+│   └── LeaseHeld
 ├── RejectedError       never try again: set it aside and tell a person
 │   ├── RequestRefused
 │   └── InvalidPointer
@@ -61,6 +62,13 @@ class OwnershipLost(ConflictError):
         super().__init__(f"fence {fence} was superseded by {newer}")
         self.fence = fence
         self.newer = newer
+
+
+class LeaseHeld(ConflictError):
+    """Another agent is alive and owns the conversation: wait for its end, or leave."""
+
+    def __init__(self) -> None:
+        super().__init__("another agent holds the lease")
 
 
 class RejectedError(VoiceAgentError):

