@@ -53,8 +53,10 @@ class Settings(BaseSettings):
     call_token_ttl_s: PositiveInt = Field(
         default=600, description="Life of the LiveKit token a caller gets, in seconds."
     )
+    # LiveKit 1.13.5 may list a job only 5 s after a worker took it (seen in a real room; its
+    # CheckEnabledTimeout): asking again sooner could bring two agents.
     dispatch_unclaimed_s: PositiveFloat = Field(
-        default=2.0, description="A dispatch no worker has taken after this is made again."
+        default=5.5, description="A dispatch no worker has taken after this is made again."
     )
     dispatch_join_s: PositiveFloat = Field(
         default=15.0, description="An agent that took a call and is not there after this is lost."

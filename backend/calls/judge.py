@@ -23,12 +23,21 @@ class Dispatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """An agent that is listed. ``active``: its connection is made."""
+
+    identity: str
+    joined_ms: int
+    active: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoomView:
-    """What LiveKit says about a room."""
+    """What LiveKit says about a room: nothing of it but its own clock is compared."""
 
     exists: bool
     people_count: int = 0
-    agents: frozenset[str] = frozenset()
+    agents: tuple[Agent, ...] = ()
     dispatches: tuple[Dispatch, ...] = ()
 
 
@@ -78,8 +87,8 @@ def judge(
         return _without_room(call, now_ms)
     current = _current(call, view)
     dead = _is_dead(call, life, patience, now_ms)
-    there = _there(current, view)
-    if there and not dead:
+    listed = _listed(current, view)
+    if any(agent.active for agent in listed) and not dead:
         look_ms = _SLOW_MS if life is not None and life.beats else _CALM_MS
         return Verdict(
             action=Action.WAIT, state="joined", detail="the agent is there", look_again_ms=look_ms
@@ -91,13 +100,14 @@ def judge(
             detail="nobody is waiting in the room",
             look_again_ms=_CALM_MS,
         )
-    return _search(call, current, _Seen(dead=dead, there=there), patience, now_ms)
+    seen = _Seen(dead=dead, listed=frozenset(agent.identity for agent in listed))
+    return _search(call, current, seen, patience, now_ms)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
     dead: bool
-    there: frozenset[str]
+    listed: frozenset[str]
 
 
 def _search(
@@ -105,12 +115,12 @@ def _search(
 ) -> Verdict:
     """Somebody waits and no living agent is there."""
     if seen.dead:
-        return _again("the agent was lost: asking for another one", lost=seen.there)
+        return _again("the agent was lost: asking for another one", lost=seen.listed)
     if current is None:
         return _again("asking for an agent")
     age_ms = now_ms - max(call.dispatched_ms, current.created_ms)
-    if current.taken:
-        if call.state == "joined":
+    if current.taken or seen.listed:
+        if call.state == "joined" and not seen.listed:
             return _again("the agent has left: asking for another one")
         if age_ms < patience.join_ms:
             return _waiting("an agent has taken the call and is on its way")
@@ -166,15 +176,17 @@ def _current(call: Call, view: RoomView) -> Dispatch | None:
     return max(view.dispatches, key=lambda dispatch: dispatch.created_ms, default=None)
 
 
-def _there(current: Dispatch | None, view: RoomView) -> frozenset[str]:
-    """The agents in the room that count.
+def _listed(current: Dispatch | None, view: RoomView) -> tuple[Agent, ...]:
+    """The listed agents that count: those of the current dispatch, never an earlier one's ghost.
 
     LiveKit 1.13.5 forgets the job of a dispatch that was made in the moment its room was created:
-    the agent is there and the dispatch names nobody, so presence is all there is to go by.
+    the agent is there and the dispatch names nobody. Then whoever came after it counts.
     """
-    if current is None or not any(current.identities):
+    if current is None:
         return view.agents
-    return view.agents & current.identities
+    if any(current.identities):
+        return tuple(agent for agent in view.agents if agent.identity in current.identities)
+    return tuple(agent for agent in view.agents if agent.joined_ms >= current.created_ms)
 
 
 def _is_dead(call: Call, life: AgentLife | None, patience: Patience, now_ms: int) -> bool:

@@ -5,14 +5,16 @@ the remedy is one: say so, and try again.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Final
 
 import aiohttp
 from livekit import api
 from livekit.protocol.agent import JobStatus
+from livekit.protocol.agent_dispatch import AgentDispatch
 from livekit.protocol.models import ParticipantInfo
 
-from backend.calls.judge import Dispatch, RoomView
+from backend.calls.judge import Agent, Dispatch, RoomView
 from backend.errors import Unavailable
 from backend.settings import Settings
 
@@ -59,25 +61,7 @@ class Rooms:
             raise self._away(exc) from exc
         except _FAILURES as exc:
             raise self._away(exc) from exc
-        name = self._settings.agent_name
-        agents = [p for p in people.participants if p.kind == ParticipantInfo.Kind.AGENT]
-        return RoomView(
-            exists=True,
-            people_count=len(people.participants) - len(agents),
-            agents=frozenset(
-                p.identity for p in agents if p.attributes.get(_AGENT_NAME, name) == name
-            ),
-            dispatches=tuple(
-                Dispatch(
-                    id=d.id,
-                    created_ms=d.state.created_at // 1_000_000,
-                    identities=frozenset(job.state.participant_identity for job in d.state.jobs),
-                    taken=any(job.state.status in _RUNNING for job in d.state.jobs),
-                )
-                for d in dispatches
-                if d.agent_name == name
-            ),
-        )
+        return _view(self._settings.agent_name, people.participants, dispatches)
 
     async def dispatch(self, room: str, conversation_id: str, mode: str) -> str:
         """Ask for an agent; return the dispatch's id."""
@@ -138,3 +122,33 @@ class Rooms:
 
 
 _FAILURES: Final = (api.TwirpError, aiohttp.ClientError, TimeoutError, OSError)
+
+
+def _view(
+    name: str, people: Iterable[ParticipantInfo], dispatches: Iterable[AgentDispatch]
+) -> RoomView:
+    listed = list(people)
+    agents = [p for p in listed if p.kind == ParticipantInfo.Kind.AGENT]
+    return RoomView(
+        exists=True,
+        people_count=len(listed) - len(agents),
+        agents=tuple(
+            Agent(
+                identity=p.identity,
+                joined_ms=p.joined_at_ms or p.joined_at * 1000,
+                active=p.state == ParticipantInfo.State.ACTIVE,
+            )
+            for p in agents
+            if p.attributes.get(_AGENT_NAME, name) == name
+        ),
+        dispatches=tuple(
+            Dispatch(
+                id=d.id,
+                created_ms=d.state.created_at // 1_000_000,
+                identities=frozenset(job.state.participant_identity for job in d.state.jobs),
+                taken=any(job.state.status in _RUNNING for job in d.state.jobs),
+            )
+            for d in dispatches
+            if d.agent_name == name
+        ),
+    )
