@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from voice_agent.aio.clock import new_id
+from voice_agent.aio.clock import new_id, unix_ms
 from voice_agent.domain.events import Event, Message, TurnEnded, TurnStarted
 from voice_agent.domain.ids import EventId, TurnId, WriterId
 from voice_agent.state.codec import encode_event, instant
@@ -17,11 +17,13 @@ class WrittenCall:
         self.writer_id = WriterId(new_id())
         self.ordinal = 0
         self.said: list[str] = []
+        now = datetime.now(UTC)
         self.outbox = Outbox(
             Placement(folder=folder),
             Header(
                 writer_id=self.writer_id,
-                started_at=instant(datetime.now(UTC)),
+                started_at=instant(now),
+                fence=unix_ms(now),
                 conversation_id=conversation_id,
                 key=key,
                 room="room-x",

@@ -34,18 +34,18 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The first record: all the relay needs to deliver for a job that has died.
 
     ``conversation_id`` is None while the backend has not named the conversation: then ``key`` is
-    what to resolve it by. ``fence`` is the one claimed or granted at the start; ``started_at``
-    RFC 3339.
+    what to resolve it by. ``fence`` is the one claimed or granted at the start: without it the
+    relay could register a later writer first, and turn the order round. ``started_at`` RFC 3339.
     """
 
     writer_id: str
     started_at: str
+    fence: int
     v: int = HEADER_VERSION
     kind: str = "call"
     conversation_id: str | None = None
     key: str | None = None
     max_gap_s: float | None = None
-    fence: int | None = None
     room: str | None = None
     job_id: str | None = None
 

@@ -24,7 +24,9 @@ from voice_agent.state.outbox import (
     short_socket_path,
 )
 
-HEADER = Header(writer_id="w1", started_at="2026-11-21T04:00:00.000Z", conversation_id="c1")
+HEADER = Header(
+    writer_id="w1", started_at="2026-11-21T04:00:00.000Z", fence=1, conversation_id="c1"
+)
 
 
 def frames_in(folder: Path) -> list[Frame]:
@@ -105,7 +107,7 @@ def test_without_a_relay_ringing_is_harmless(tmp_path: Path) -> None:
 
 def test_a_header_of_a_later_version_is_left_to_a_later_program() -> None:
     with pytest.raises(NewerFormat):
-        header_of(b'{"v":99,"writer_id":"w","started_at":"x"}', source="f")
+        header_of(b'{"v":99,"writer_id":"w","started_at":"x","fence":1}', source="f")
     with pytest.raises(UnreadableRecord):
         header_of(b"nonsense", source="f")
 

@@ -12,7 +12,9 @@ from voice_agent.state.outbox import Header, Outbox, Placement
 from voice_agent.state.store import WAITING_MAX, Store, StoreEvents
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-HEADER = Header(writer_id="w1", started_at="2026-01-01T00:00:00.000Z", conversation_id="c1")
+HEADER = Header(
+    writer_id="w1", started_at="2026-01-01T00:00:00.000Z", fence=1, conversation_id="c1"
+)
 
 
 class FullNow(Outbox):
