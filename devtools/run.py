@@ -20,8 +20,6 @@ from devtools.watch import Watch
 
 DEPARTURE_TIMEOUT_S = 90
 """A caller who comes back within it finds the room, and in it the agent."""
-PAGE_TOKEN_S = 12 * 3600
-"""A page left open over a working day still works."""
 PASSED_ON = ("VOICE_", "GOOGLE_", "OPENAI_", "OTEL_")
 DATABASE = "VOICE_BACKEND__DATABASE_URL"
 KEPT_LOGS = ".1"
@@ -124,7 +122,7 @@ def _start(system: System, held: Secrets, book: Bookkeeper) -> None:
         system.start()
     token = system.backend.token
     secret_store.remember_token(RUN / "secrets.json", held, token)
-    url = system.page_url(system.backend.create_token("call", ttl_s=PAGE_TOKEN_S))
+    url = system.page_url
     env_file.write(RUN / "env", system.env)
     book.opened(url)
     say()

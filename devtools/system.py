@@ -15,6 +15,8 @@ from devtools.servers.worker import Worker
 
 AGENT_NAME = "VOICE_AGENT_NAME"
 DEFAULT_AGENT_NAME = "throughline"
+PAGE_TOKEN_S = 12 * 3600
+"""A page left open over a working day still works."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +89,13 @@ class System:
         more = {AGENT_NAME: agent_name, "BACKEND_METRICS_URL": self.backend.metrics_url}
         return {**named, **more}
 
-    def page_url(self, token: str) -> str:
-        """Return the page's address; the token is in its fragment, which no server sees."""
+    @property
+    def page_url(self) -> str:
+        """The page's address, with a new token of scope call.
+
+        It is in the fragment, which browsers send to no server.
+        """
+        token = self.backend.create_token("call", ttl_s=PAGE_TOKEN_S)
         return f"{self.backend.url}/#token={token}"
 
     def start(self) -> None:
