@@ -1,6 +1,6 @@
 """What a job writes, without LiveKit: a real outbox with real events."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from voice_agent.aio.clock import new_id, unix_ms
@@ -10,6 +10,15 @@ from voice_agent.state.codec import encode_event, instant
 from voice_agent.state.outbox import Header, Outbox, Placement
 
 
+_last = [datetime.now(UTC)]
+
+
+def _later_than_the_last() -> datetime:
+    """Two calls of one conversation never begin in the same millisecond."""
+    _last[0] = max(datetime.now(UTC), _last[0] + timedelta(milliseconds=1))
+    return _last[0]
+
+
 class WrittenCall:
     """A job process's outbox; ``say`` records a whole turn of three events."""
 
@@ -17,7 +26,7 @@ class WrittenCall:
         self.writer_id = WriterId(new_id())
         self.ordinal = 0
         self.said: list[str] = []
-        now = datetime.now(UTC)
+        now = _later_than_the_last()
         self.outbox = Outbox(
             Placement(folder=folder),
             Header(
