@@ -19,10 +19,12 @@ from pathlib import Path
 
 import numpy as np
 
+from voice_agent.providers.local import rules
 from voice_agent.providers.local.models import Recogniser
 from voice_agent.providers.local.wire import RECOGNITION_RATE
 
 _MEND = str.maketrans("", "", string.punctuation.replace("'", ""))
+_NUMBERS = dict(zip(map(str, range(1, 21)), rules.NUMBERS, strict=True))
 _LOADING = threading.Lock()
 _GAP_S = 0.35  # silence at which a long recording is cut before it is recognised
 LOUD = 250.0  # RMS of 16 bit samples above which 10 ms are speech
@@ -34,8 +36,9 @@ def _recogniser() -> Recogniser:
 
 
 def words(text: str) -> list[str]:
-    """Return the words of ``text`` as a comparison wants them: lower case, no punctuation."""
-    return text.lower().replace("-", " ").replace("’", "'").translate(_MEND).split()
+    """Return the words of ``text`` for comparing: without case, punctuation, digits."""
+    plain = text.lower().replace("-", " ").replace("’", "'").translate(_MEND)
+    return [_NUMBERS.get(word, word) for word in plain.split()]
 
 
 async def recognise(pcm: bytes, *, rate: int) -> str:

