@@ -41,12 +41,17 @@ def require(needs: dict[Path, int], *, what: str) -> None:
             )
 
 
-def size_mb(path: Path) -> float:
-    """Return the room a file or folder takes; hard links inside it count once."""
+def size_mb(*paths: Path) -> float:
+    """Return the room that files and folders take together; hard links count once."""
     seen: set[tuple[int, int]] = set()
     total = 0
-    folders = [path] if path.is_dir() and not path.is_symlink() else []
-    for parent in folders:
+    folders = []
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            folders.append(path)
+        elif path.exists():
+            total += path.stat().st_blocks * 512
+    for parent in folders:  # grows while it is walked
         for entry in os.scandir(parent):
             if entry.is_dir(follow_symlinks=False):
                 folders.append(Path(entry.path))
@@ -55,6 +60,4 @@ def size_mb(path: Path) -> float:
             if (found.st_dev, found.st_ino) not in seen:
                 seen.add((found.st_dev, found.st_ino))
                 total += found.st_blocks * 512
-    if not folders and path.exists():
-        total = path.stat().st_blocks * 512
     return total / MB

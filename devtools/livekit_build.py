@@ -44,7 +44,7 @@ def build_livekit(*, log: Path) -> None:
         return
     on_path = shutil.which("go")
     fits = on_path and numbers(output_of([on_path, "version"], env=_go_env()))[:2] >= OLDEST_GO
-    go = Path(on_path) if on_path and fits else tool("go", log=log) / "go"
+    go = Path(on_path) if on_path and fits else tool("go", log=log, keep=False) / "go"
     work = cache() / "go"
     run_logged(
         [go, "install", "-trimpath", "-ldflags=-s -w", MODULE],

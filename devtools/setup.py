@@ -115,7 +115,7 @@ def _say_what_it_costs(kind: str, missing: list[Step]) -> None:
     kept_mb = figures.KEPT_MB + (figures.TEST_MB if kind == "dev" else 0)
     if {"python", "livekit"} <= names:
         say(
-            f"First set-up: about {figures.SETUP_MINUTES} minutes, and {kept_mb / 1000:.1f} GB of"
+            f"First set-up: about {figures.SETUP_MINUTES} minutes and {kept_mb / 1000:.1f} GB of"
             f" disk ({figures.BUILD_MB / 1000:.1f} GB while LiveKit's server is built),"
             f" in {ROOT} and {cache()}"
         )
@@ -143,5 +143,5 @@ def _say_glibc() -> None:
 
 def describe() -> str:
     """Return what set-up has made and what it takes on the disk, in one line."""
-    kept = {"checkout": ROOT / ".venv", "web": WEB, "cache": cache()}
-    return ", ".join(f"{name} {disk.size_mb(path):,.0f} MB" for name, path in kept.items())
+    made = [venvs.VENV, WEB, cache()]
+    return f"{disk.size_mb(*made):,.0f} MB in {ROOT} and {cache()}"

@@ -73,12 +73,16 @@ def make(venv: Path, *, log: Path) -> None:
     )
 
 
-def sync(venv: Path, requirements: Path, *, log: Path) -> None:
-    """Install exactly what the list names, every file checked against its hash."""
+def sync(venv: Path, requirements: Path, *, log: Path, keep: bool = True) -> None:
+    """Install exactly what the list names, every file checked against its hash.
+
+    ``keep``: whether uv's cache shall hold it too (the same files, linked), for the next time.
+    """
     uv = find_uv(log=log)
+    options = ["--require-hashes", *([] if keep else ["--no-cache"])]
     if uv is not None:
         run_logged(
-            [uv, "pip", "sync", "--require-hashes", "--python", python_of(venv), requirements],
+            [uv, "pip", "sync", *options, "--python", python_of(venv), requirements],
             log=log,
             env=_uv_environment(uv),
             hint=INSTALL_HINT,
@@ -128,7 +132,7 @@ def find_uv(*, log: Path) -> Path | None:
         return None
 
 
-def tool(name: str, *, log: Path) -> Path:
+def tool(name: str, *, log: Path, keep: bool = True) -> Path:
     """Install ``requirements/NAME.txt`` into an environment of its own in the cache, once.
 
     Returns the folder of its commands.
@@ -142,7 +146,7 @@ def tool(name: str, *, log: Path) -> Path:
         if name == "uv":
             _pip(venv, requirements, log=log)
         else:
-            sync(venv, requirements, log=log)
+            sync(venv, requirements, log=log, keep=keep)
         stamps.write(venv / STAMP, {"key": _tool_key(name)})
     return python_of(venv).parent
 
