@@ -10,7 +10,7 @@ from pathlib import Path
 from devtools import disk, figures, livekit_build, locks, node, programs, venvs
 from devtools.commands import stop_all
 from devtools.console import Progress, say
-from devtools.paths import LOGS, ROOT, WEB, cache
+from devtools.paths import LOGS, ROOT, VENV, WEB, cache
 
 OLDEST_GLIBC = (2, 34)
 
@@ -143,5 +143,5 @@ def _say_glibc() -> None:
 
 def describe() -> str:
     """Return what set-up has made and what it takes on the disk, in one line."""
-    made = [venvs.VENV, WEB, cache()]
-    return f"{disk.size_mb(*made):,.0f} MB in {ROOT} and {cache()}"
+    made_mb = disk.size_mb(VENV, WEB, cache())
+    return f"{made_mb:,.0f} MB in {ROOT} and {cache()}"

@@ -37,8 +37,12 @@ class Cancelled(DevError):
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process's environment without anything that the system's programs read."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    """Return this process's environment without anything that the system's programs read.
+
+    Nor anything that makes each of their starts compile livekit-agents anew (some seconds).
+    """
+    unwanted = (*OURS, "PYTHONDONTWRITEBYTECODE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
