@@ -1,5 +1,6 @@
 """Other programs, run with their output in a log file and ended with us."""
 
+import json
 import os
 import signal
 import subprocess
@@ -101,4 +102,16 @@ def tail(log: Path, lines: int) -> str:
             text = stream.read().decode(errors="replace")
     except OSError:
         return ""
-    return "\n".join(text.splitlines()[-lines:])
+    return "\n".join(plain(line) for line in text.splitlines()[-lines:])
+
+
+def plain(line: str) -> str:
+    """Return a log line as a person reads it: of a JSON record the level, message and error."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(record, dict):
+        return line
+    words = [record.get(name) for name in ("level", "message", "msg", "error", "exc_info")]
+    return " ".join(str(word) for word in words if word) or line

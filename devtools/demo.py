@@ -17,6 +17,7 @@ from devtools.system import Plan, System
 
 def demo(args: list[str]) -> int:
     """Run the demo; its exit code. What it stored is kept only when something went wrong."""
+    os.umask(0o077)
     folder = DEMOS / secrets.token_hex(4)
     disk.require({folder: figures.START_MB}, what="the demo (data and logs)")
     with locks.held(folder / ledger.LOCK):

@@ -118,7 +118,8 @@ def end_left_over(folder: Path) -> int:
         main = ledger.servers.get(name)
         processes.end([main] if main in there else [], patience_s=PATIENCE_S.get(name, 5.0))
         processes.end(there, patience_s=PATIENCE_S.get(name, 5.0))
-    (folder / FILE).unlink(missing_ok=True)
+    for stale in (FILE, "env"):
+        (folder / stale).unlink(missing_ok=True)
     return ended
 
 

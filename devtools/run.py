@@ -5,6 +5,7 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from devtools import disk, env_file, figures, ledger, locks, secret_store, signals
 from devtools.console import Progress, say
@@ -26,13 +27,14 @@ KEPT_LOGS = ".1"
 STOP_S = 60.0
 
 
-def run() -> int:
+def run(folder: Path = RUN) -> int:
     """Start the system and keep it up until a signal; 0 after a clean end."""
+    os.umask(0o077)  # conversations, logs and secrets: for nobody else's eyes
     try:
-        with locks.held(RUN / ledger.LOCK):
-            return _run_alone()
+        with locks.held(folder / ledger.LOCK):
+            return _run_alone(folder)
     except locks.Taken:
-        held = ledger.read(RUN)
+        held = ledger.read(folder)
         say(
             f"it is running already: {held.url if held and held.url else 'it is just starting'}\n"
             "end it with Ctrl-C there, or: python3 dev.py stop"
@@ -40,17 +42,17 @@ def run() -> int:
         return 0
 
 
-def _run_alone() -> int:
-    ended = ledger.end_left_over(RUN)
+def _run_alone(folder: Path) -> int:
+    ended = ledger.end_left_over(folder)
     if ended:
         say(f"ended {ended} processes that an earlier run had left behind")
-    disk.require({RUN: figures.START_MB}, what="a start (data and logs)")
-    held = secret_store.load(RUN / "secrets.json")
-    system = System(_plan(held))
-    book = Bookkeeper(RUN, mark=system.place.mark, watcher=os.getpid())
+    disk.require({folder: figures.START_MB}, what="a start (data and logs)")
+    held = secret_store.load(folder / "secrets.json")
+    system = System(_plan(folder, held))
+    book = Bookkeeper(folder, mark=system.place.mark, watcher=os.getpid())
     for server in system.servers:
         server.on_spawn = book.spawned
-        _keep_last_log(server.log_path.name)
+        _keep_last_log(server.log_path)
     requests = signals.Requests(on_stop=system.cancel)
     with signals.handled(requests):
         try:
@@ -60,19 +62,19 @@ def _run_alone() -> int:
             pass
         finally:
             _stop(system, requests)
-            (RUN / "env").unlink(missing_ok=True)
+            (folder / "env").unlink(missing_ok=True)
             book.closed()
     return 0
 
 
-def _plan(held: Secrets) -> Plan:
-    place = Place(folder=RUN, environ=environment(os.environ), mark=secrets.token_hex(8))
+def _plan(folder: Path, held: Secrets) -> Plan:
+    place = Place(folder=folder, environ=environment(os.environ), mark=secrets.token_hex(8))
     ports = Ports(say)
 
     def chosen(name: str, default: int, what: str) -> int:
         return ports.near(port_from(place.environ, name, default), what=what)
 
-    own_database = DATABASE in place.environ or not (RUN / "data" / "backend.db").exists()
+    own_database = DATABASE in place.environ or not (folder / "data" / "backend.db").exists()
     return Plan(
         place=place,
         livekit=LiveKitConfig(
@@ -117,18 +119,19 @@ def environment(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def _start(system: System, held: Secrets, book: Bookkeeper) -> None:
+    folder = system.place.folder
     began_at = time.monotonic()
     with Progress().shown() as progress, progress.step("LiveKit, Valkey, backend and worker"):
         system.start()
     token = system.backend.token
-    secret_store.remember_token(RUN / "secrets.json", held, token)
+    secret_store.remember_token(folder / "secrets.json", held, token)
     url = system.page_url
-    env_file.write(RUN / "env", system.env)
+    env_file.write(folder / "env", system.env)
     book.opened(url)
     say()
     say(f"Talk to it:  {url}")
-    say(f"Join it:     source {shown(RUN / 'env')}    (started in"
-        f" {time.monotonic() - began_at:.1f} s; logs in {shown(RUN / 'logs')})")  # fmt: skip
+    say(f"Join it:     source {shown(folder / 'env')}    (started in"
+        f" {time.monotonic() - began_at:.1f} s; logs in {shown(folder / 'logs')})")  # fmt: skip
     say("Ctrl-C stops everything.")
 
 
@@ -150,19 +153,18 @@ def _stop(system: System, requests: signals.Requests) -> None:
     say(f"stopped in {time.monotonic() - began_at:.1f} s; nothing is left running")
 
 
-def _keep_last_log(name: str) -> None:
-    log = RUN / "logs" / name
+def _keep_last_log(log: Path) -> None:
     if log.exists():
-        log.replace(log.with_name(name + KEPT_LOGS))
+        log.replace(log.with_name(log.name + KEPT_LOGS))
 
 
-def stop() -> int:
+def stop(folder: Path = RUN) -> int:
     """Stop the running system, or what a killed one left behind; demos' left-overs too."""
-    stopped = _stop_watched()
+    stopped = _stop_watched(folder)
     ended = 0
-    for folder in [RUN, *sorted((RUN / "demos").glob("*"))]:
-        if not ledger.is_running(folder):
-            ended += ledger.end_left_over(folder)
+    for one in [folder, *sorted((folder / "demos").glob("*"))]:
+        if not ledger.is_running(one):
+            ended += ledger.end_left_over(one)
     if ended:
         say(f"ended {ended} processes that an earlier run had left behind")
     elif not stopped:
@@ -170,16 +172,16 @@ def stop() -> int:
     return 0
 
 
-def _stop_watched() -> bool:
-    if not ledger.is_running(RUN):
+def _stop_watched(folder: Path) -> bool:
+    if not ledger.is_running(folder):
         return False
-    held = ledger.read(RUN)
+    held = ledger.read(folder)
     if held is None or held.watcher is None or not held.watcher.lives():
         raise DevError("a run is just starting or ending: try again in some seconds")
     say("stopping ...")
     held.watcher.signal(signals.STOPPING[1])
     deadline = time.monotonic() + STOP_S
-    while ledger.is_running(RUN):
+    while ledger.is_running(folder):
         if time.monotonic() > deadline:
             raise DevError(f"process {held.watcher.pid} does not stop: kill -9 it, then try again")
         time.sleep(0.1)
