@@ -51,7 +51,8 @@ async def relaying(
     async with backend_http(url=url, token=token, timeout_s=1) as http:
         relay = Relay(settings, backend=BackendClient(http, timeout_s=1), clock=SystemClock(),
                       events=counted)  # fmt: skip
-        with only_relay_of(folder):
+        with contextlib.ExitStack() as locked:
+            await asyncio.to_thread(locked.enter_context, only_relay_of(folder))
             running = asyncio.get_running_loop().create_task(relay.run())
             try:
                 yield counted
@@ -94,7 +95,7 @@ async def test_what_is_written_while_the_call_runs_arrives_at_once(
     backend: Backend, token: str, folder: Path
 ) -> None:
     conversation = resolve(backend, token, "live")
-    call = WrittenCall(folder, conversation_id=conversation)
+    call = await asyncio.to_thread(WrittenCall, folder, conversation_id=conversation)
     async with relaying(folder, url=backend.url, token=token):
         call.say("hello")
         await until(lambda: texts(backend, token, conversation) == ["hello"])
@@ -110,7 +111,7 @@ async def test_turns_spoken_during_a_fault_arrive_once_and_in_order(
     backend: Backend, token: str, folder: Path, proxy: FaultProxy, fault: Fault
 ) -> None:
     conversation = resolve(backend, token, f"fault-{fault.value}")
-    call = WrittenCall(folder, conversation_id=conversation)
+    call = await asyncio.to_thread(WrittenCall, folder, conversation_id=conversation)
     async with relaying(folder, url=proxy.url, token=token) as counted:
         call.say("before")
         await until(lambda: texts(backend, token, conversation) == ["before"])
@@ -132,7 +133,7 @@ async def test_a_backend_killed_in_mid_delivery_loses_and_doubles_nothing(
 ) -> None:
     token = own_backend.token("agent")
     conversation = resolve(own_backend, token, "killed")
-    call = WrittenCall(folder, conversation_id=conversation)
+    call = await asyncio.to_thread(WrittenCall, folder, conversation_id=conversation)
     async with relaying(folder, url=own_backend.url, token=token) as counted:
         for number in range(60):
             call.say(f"turn {number}")
@@ -150,7 +151,7 @@ async def test_the_last_words_of_a_dead_job_arrive_and_its_end_is_recorded(
     backend: Backend, token: str, folder: Path
 ) -> None:
     conversation = resolve(backend, token, "dead")
-    call = WrittenCall(folder, conversation_id=conversation)
+    call = await asyncio.to_thread(WrittenCall, folder, conversation_id=conversation)
     call.say("my last words")
     call.die()
     async with relaying(folder, url=backend.url, token=token):
@@ -166,7 +167,7 @@ async def test_a_torn_last_record_is_quarantined_and_hides_no_neighbour(
     backend: Backend, token: str, folder: Path
 ) -> None:
     conversation = resolve(backend, token, "torn")
-    call = WrittenCall(folder, conversation_id=conversation)
+    call = await asyncio.to_thread(WrittenCall, folder, conversation_id=conversation)
     call.say("whole")
     call.say("torn")
     call.die()
@@ -182,7 +183,7 @@ async def test_a_torn_last_record_is_quarantined_and_hides_no_neighbour(
 async def test_a_call_that_began_without_a_backend_is_resolved_by_its_key(
     backend: Backend, token: str, folder: Path
 ) -> None:
-    call = WrittenCall(folder, key="room-away")
+    call = await asyncio.to_thread(WrittenCall, folder, key="room-away")
     call.say("hello?")
     call.hang_up()
     async with relaying(folder, url=backend.url, token=token):
@@ -195,7 +196,7 @@ async def test_an_event_that_the_backend_refuses_is_dead_lettered_and_the_others
     backend: Backend, token: str, folder: Path
 ) -> None:
     conversation = resolve(backend, token, "refused")
-    call = WrittenCall(folder, conversation_id=conversation)
+    call = await asyncio.to_thread(WrittenCall, folder, conversation_id=conversation)
     call.say("one")
     call.ordinal += 1
     poisoned = {"v": 1, "event_id": "bad id!", "ordinal": call.ordinal, "kind": "message"}
@@ -214,7 +215,7 @@ async def test_with_a_wrong_token_nothing_is_thrown_away(
     backend: Backend, token: str, folder: Path
 ) -> None:
     conversation = resolve(backend, token, "wrong-token")
-    call = WrittenCall(folder, conversation_id=conversation)
+    call = await asyncio.to_thread(WrittenCall, folder, conversation_id=conversation)
     call.say("keep me")
     async with relaying(folder, url=backend.url, token="wrong", drain_s=0.1) as counted:
         await until(lambda: counted.aside.count("refused") > 1)
@@ -225,7 +226,7 @@ async def test_with_a_wrong_token_nothing_is_thrown_away(
     assert texts(backend, token, conversation) == ["keep me"]
 
 
-async def test_a_folder_has_one_relay(folder: Path) -> None:
+def test_a_folder_has_one_relay(folder: Path) -> None:
     with only_relay_of(folder), pytest.raises(AnotherRelay), only_relay_of(folder):
         pass
 
@@ -234,10 +235,10 @@ async def test_two_writers_of_one_conversation_keep_their_order(
     backend: Backend, token: str, folder: Path
 ) -> None:
     conversation = resolve(backend, token, "two-writers")
-    first = WrittenCall(folder, conversation_id=conversation)
+    first = await asyncio.to_thread(WrittenCall, folder, conversation_id=conversation)
     first.say("first call")
     first.die()
-    second = WrittenCall(folder, conversation_id=conversation)
+    second = await asyncio.to_thread(WrittenCall, folder, conversation_id=conversation)
     second.say("second call")
     second.hang_up()
     async with relaying(folder, url=backend.url, token=token):

@@ -107,6 +107,8 @@ class Call:
                 self.conversation_id, limit=self._settings.limits.keep
             )
             self._layers.observer.hydrated(self.recovered.source, self.recovered.took_ms / 1000)
+        if self._layers.placement is not None:
+            self._outbox = await asyncio.to_thread(self._open_outbox, self._layers.placement)
         self._open_store()
 
     async def keep(self, jobs: Jobs, *, on_bound: Callable[[ConversationId], None]) -> None:
@@ -217,9 +219,6 @@ class Call:
         return grant
 
     def _open_store(self) -> None:
-        placement = self._layers.placement
-        if placement is not None:
-            self._outbox = self._open_outbox(placement)
         conversation = Conversation(session_number=self.session_number)
         for event in self.recovered.events:
             conversation = conversation.apply(event)
@@ -256,7 +255,14 @@ class Call:
                 job_id=self._place.job_id,
             ),
         )
-        outbox.open()
+        try:
+            outbox.open()
+        except OutboxFull as exc:
+            self._layers.observer.degraded("outbox", on=True)
+            log.error(
+                "outbox cannot be opened: the call goes on and its events wait in memory",
+                extra={**self.log_fields, "layer": "outbox", "reason": exc.reason},
+            )
         return outbox
 
     async def _bind_later(self, jobs: Jobs, on_bound: Callable[[ConversationId], None]) -> None:

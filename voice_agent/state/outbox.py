@@ -158,6 +158,8 @@ class Outbox:
             self._bell = None
 
     def _write(self, frame: bytes) -> None:
+        if self._fd < 0:
+            self.open()  # the folder could not be written when the call began: perhaps now
         try:
             written = os.write(self._fd, frame)
         except OSError as exc:

@@ -103,7 +103,7 @@ class Relay:
     async def run(self) -> None:
         """Deliver until ``stop``. Returns when all is drained or the drain's time is over."""
         loop = asyncio.get_running_loop()
-        bell = _doorbell(self._settings.folder)
+        bell = await asyncio.to_thread(_doorbell, self._settings.folder)
         loop.add_reader(bell, self._on_ring, bell)
         try:
             async with supervised(
@@ -113,7 +113,7 @@ class Relay:
         finally:
             loop.remove_reader(bell)
             bell.close()
-            (self._settings.folder / DOORBELL).unlink(missing_ok=True)
+            await asyncio.to_thread((self._settings.folder / DOORBELL).unlink, missing_ok=True)
 
     @property
     def is_drained(self) -> bool:
