@@ -5,6 +5,7 @@ process that detached itself is found by it.
 """
 
 import os
+import secrets
 import signal
 import time
 from collections.abc import Iterable
@@ -55,6 +56,12 @@ def process(pid: int) -> Process | None:
     """Return the process that has this id now."""
     at = started(pid)
     return None if at is None else Process(pid=pid, started=at)
+
+
+def new_mark() -> str:
+    """Return a mark for what this process starts; it continues this process's own, if any."""
+    own = os.environ.get(MARK)
+    return f"{own}/{secrets.token_hex(6)}" if own else secrets.token_hex(6)
 
 
 def marked(mark: str) -> list[Process]:

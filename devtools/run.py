@@ -1,7 +1,6 @@
 """``run``: the whole system on this machine, until Ctrl-C."""
 
 import os
-import secrets
 import threading
 import time
 from collections.abc import Mapping
@@ -68,7 +67,7 @@ def _run_alone(folder: Path) -> int:
 
 
 def _plan(folder: Path, held: Secrets) -> Plan:
-    place = Place(folder=folder, environ=environment(os.environ), mark=secrets.token_hex(8))
+    place = Place(folder=folder, environ=environment(os.environ))
     ports = Ports(say)
 
     def chosen(name: str, default: int, what: str) -> int:

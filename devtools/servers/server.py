@@ -5,7 +5,6 @@ Synchronous: ``run`` has threads for it, and async tests call it with ``asyncio.
 
 import http.client
 import os
-import secrets
 import signal
 import subprocess
 import threading
@@ -57,7 +56,7 @@ class Place:
 
     folder: Path
     environ: Mapping[str, str] = field(default_factory=clean_environment)
-    mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    mark: str = field(default_factory=processes.new_mark)
 
     def with_environ(self, more: Mapping[str, str]) -> "Place":
         """Return the same place for a server that is told more."""

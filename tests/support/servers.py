@@ -4,8 +4,6 @@
 a test that breaks something takes ``start_system``.
 """
 
-import itertools
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,6 @@ from typing import Any
 import pytest
 
 from devtools.ports import Ports
-from devtools.processes import MARK
 from devtools.programs import CHROMIUMS, find_chromium
 from devtools.servers.backend import Backend
 from devtools.servers.livekit import LiveKitConfig, LiveKitServer
@@ -22,13 +19,10 @@ from devtools.servers.valkey import ValkeyServer
 from devtools.servers.worker import Worker
 from devtools.system import Plan, System
 
-_numbers = itertools.count(1)
-
 
 def place_in(folder: Path) -> Place:
-    """Return a place whose processes belong to this test session."""
-    mark = f"{os.environ[MARK]}/{next(_numbers)}"
-    return Place(folder=folder, environ=clean_environment(), mark=mark)
+    """Return a place whose servers know nothing of this shell's settings."""
+    return Place(folder=folder, environ=clean_environment())
 
 
 @pytest.fixture(scope="session")
