@@ -35,7 +35,7 @@ class Pacing:
     speech_probability: float = 0.5
     silence_probability: float = 0.35  # while someone speaks: below it a window is silence
     start_s: float = 0.05
-    pause_s: float = 0.12
+    pause_s: float = 0.09
     end_s: float = 0.25  # when the words so far can stand alone (``settle``)
     unsure_s: float = 0.8  # when they cannot, or are not known yet
     words_s: float = 0.5
