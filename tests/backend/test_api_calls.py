@@ -18,8 +18,10 @@ from anyio.to_thread import run_sync as in_thread
 from livekit import api, rtc
 from livekit.protocol.models import ParticipantInfo
 
-from tests.backend.livekit_server import KEY, SECRET, LiveKit, Worker
+from devtools.ports import Ports
+from devtools.servers.livekit import LiveKitServer
 from tests.backend.log_client import AT, Json, Log, ok, refused
+from tests.backend.plain import PlainWorker, livekit_in
 from tests.backend.process import Backend
 from tests.backend.waiting import eventually
 
@@ -27,20 +29,19 @@ pytestmark = pytest.mark.timeout(90)
 
 
 @pytest.fixture(scope="module")
-def livekit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveKit]:
-    server = LiveKit(tmp_path_factory.mktemp("livekit"))
-    yield server.start()
-    server.stop()
+def livekit(livekit_server: LiveKitServer) -> LiveKitServer:
+    """A LiveKit server; whoever wants one without a worker takes ``lonely``."""
+    return livekit_server
 
 
 @pytest.fixture(scope="module")
-def calls(livekit: LiveKit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+def calls(livekit: LiveKitServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     """A backend that is quick to judge."""
     backend = Backend(
         tmp_path_factory.mktemp("calls"),
         VOICE_BACKEND__LEASE_S="0.6",
         VOICE_BACKEND__AGENT_LOST_S="0.6",
-        **livekit.settings,
+        **livekit.env,
     )
     yield backend.start()
     assert backend.stop() == 0
@@ -61,29 +62,27 @@ def agent(calls: Backend) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def worker(livekit: LiveKit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    """A worker that is there. Tests that want none use a LiveKit server of their own."""
-    with Worker(livekit, tmp_path_factory.mktemp("worker")).start() as plain:
-        eventually(plain.registered, within_s=30)
+def worker(
+    livekit: LiveKitServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PlainWorker]:
+    """A worker that is there."""
+    with PlainWorker(tmp_path_factory.mktemp("worker"), livekit) as plain:
         yield plain
 
 
 @pytest.fixture
-def lonely(tmp_path: Path) -> Iterator[LiveKit]:
+def lonely(tmp_path: Path, ports: Ports) -> Iterator[LiveKitServer]:
     """A LiveKit server without any worker."""
-    folder = tmp_path / "lonely"
-    folder.mkdir()
-    server = LiveKit(folder)
-    yield server.start()
-    server.stop()
+    with livekit_in(tmp_path / "lonely", ports) as server:
+        yield server
 
 
 @pytest.fixture
-def lonely_backend(lonely: LiveKit, tmp_path: Path) -> Iterator[Backend]:
+def lonely_backend(lonely: LiveKitServer, tmp_path: Path) -> Iterator[Backend]:
     """A backend beside it."""
     folder = tmp_path / "lonely-backend"
     folder.mkdir()
-    backend = Backend(folder, VOICE_BACKEND__DISPATCH_UNCLAIMED_S="2", **lonely.settings)
+    backend = Backend(folder, VOICE_BACKEND__DISPATCH_UNCLAIMED_S="2", **lonely.env)
     yield backend.start()
     backend.kill()
 
@@ -122,12 +121,12 @@ async def opened(http: httpx.Client, **body: object) -> Json:
     return ok(await in_thread(lambda: http.post("/v1/calls", json=body)), 201)
 
 
-async def only_agent(livekit: LiveKit, call: Json) -> str:
+async def only_agent(livekit: LiveKitServer, call: Json) -> str:
     """Wait until one agent is in the room, and no more; return its identity.
 
     LiveKit is asked: a caller hears of an agent that publishes nothing only seconds later.
     """
-    async with api.LiveKitAPI(livekit.url, KEY, SECRET) as admin:
+    async with api.LiveKitAPI(livekit.url, livekit.config.key, livekit.config.secret) as admin:
 
         async def listed() -> list[str]:
             request = api.ListParticipantsRequest(room=call["room"])
@@ -141,8 +140,15 @@ async def only_agent(livekit: LiveKit, call: Json) -> str:
     return found[0]
 
 
+async def dispatches(livekit: LiveKitServer, call: Json) -> list[str]:
+    """List the dispatches of our agent that LiveKit holds for a room."""
+    async with api.LiveKitAPI(livekit.url, livekit.config.key, livekit.config.secret) as admin:
+        found = await admin.agent_dispatch.list_dispatch(call["room"])
+    return [d.id for d in found if d.agent_name == "throughline"]
+
+
 async def test_a_call_is_answered_at_once_and_an_agent_joins(
-    page: httpx.Client, livekit: LiveKit, worker: Worker
+    page: httpx.Client, livekit: LiveKitServer, worker: PlainWorker
 ) -> None:
     call = await opened(page, identity="ann", name="Ann")
     assert set(call) == {"url", "token", "room", "conversation_id", "identity"}
@@ -155,10 +161,11 @@ async def test_a_call_is_answered_at_once_and_an_agent_joins(
 
 
 def test_the_callers_token_grants_this_room_a_microphone_and_nothing_else(
-    page: httpx.Client, livekit: LiveKit
+    page: httpx.Client, livekit: LiveKitServer
 ) -> None:
     call = ok(page.post("/v1/calls"), 201)
-    claims = jwt.decode(call["token"], SECRET, algorithms=["HS256"], issuer=KEY)
+    config = livekit.config
+    claims = jwt.decode(call["token"], config.secret, algorithms=["HS256"], issuer=config.key)
     assert 590 <= claims["exp"] - claims["nbf"] <= 600
     assert claims["sub"] == call["identity"]
     assert claims["video"] == {
@@ -174,19 +181,20 @@ def test_the_callers_token_grants_this_room_a_microphone_and_nothing_else(
 
 
 async def test_an_agent_joins_though_no_worker_was_there_when_the_call_came(
-    lonely_page: httpx.Client, lonely: LiveKit, tmp_path: Path
+    lonely_page: httpx.Client, lonely: LiveKitServer, tmp_path: Path
 ) -> None:
     """LiveKit drops such a dispatch for good."""
     call = await opened(lonely_page)
     async with joined(call):
         await state(lonely_page, call, "dispatching", attempts=2)
-        with Worker(lonely, tmp_path).start():
+        with PlainWorker(tmp_path, lonely):
             await state(lonely_page, call, "joined")
             await only_agent(lonely, call)
+            assert len(await dispatches(lonely, call)) == 1, "what was asked in vain is taken back"
 
 
 async def test_a_call_into_a_conversation_joins_the_room_somebody_is_in(
-    page: httpx.Client, livekit: LiveKit, worker: Worker
+    page: httpx.Client, livekit: LiveKitServer, worker: PlainWorker
 ) -> None:
     first = await opened(page)
     body = {"conversation_id": first["conversation_id"]}
@@ -209,7 +217,7 @@ async def test_a_call_into_a_conversation_whose_rooms_are_empty_gets_a_new_room(
 
 
 async def test_an_agent_whose_heartbeat_stops_is_replaced_and_never_beside_another(
-    page: httpx.Client, agent: httpx.Client, livekit: LiveKit, worker: Worker
+    page: httpx.Client, agent: httpx.Client, livekit: LiveKitServer, worker: PlainWorker
 ) -> None:
     """It stays listed for 20 s: presence alone lies."""
     call = await opened(page)
@@ -237,7 +245,7 @@ async def test_an_agent_whose_heartbeat_stops_is_replaced_and_never_beside_anoth
 
 
 async def test_an_agent_that_ended_while_somebody_waits_is_replaced(
-    page: httpx.Client, agent: httpx.Client, livekit: LiveKit, worker: Worker
+    page: httpx.Client, agent: httpx.Client, livekit: LiveKitServer, worker: PlainWorker
 ) -> None:
     call = await opened(page)
     async with joined(call):
@@ -249,15 +257,35 @@ async def test_an_agent_that_ended_while_somebody_waits_is_replaced(
         await only_agent(livekit, call)
 
 
+async def test_a_killed_agent_is_replaced_and_its_ghost_taken_off_the_list(
+    lonely_page: httpx.Client, lonely_backend: Backend, lonely: LiveKitServer, tmp_path: Path
+) -> None:
+    """The relay of its pod records the end; LiveKit would list it for 20 s more."""
+    call = await opened(lonely_page)
+    async with joined(call):
+        with PlainWorker(tmp_path / "first", lonely) as first:
+            await state(lonely_page, call, "joined")
+            ghost = await only_agent(lonely, call)
+            first.kill_all()
+        token = await in_thread(lambda: lonely_backend.token("agent"))
+        with PlainWorker(tmp_path / "second", lonely), lonely_backend.client(token) as relay:
+            log = Log(relay, call["conversation_id"])
+            await in_thread(lambda: log.register("w", room=call["room"]))
+            ok(await in_thread(lambda: log.end("w", reason="crashed")))
+            await state(lonely_page, call, "dispatching")
+            await state(lonely_page, call, "joined")
+            assert await only_agent(lonely, call) != ghost
+
+
 async def test_reconnect_finds_an_agent_again_after_everyone_had_gone(
-    page: httpx.Client, livekit: LiveKit, worker: Worker
+    page: httpx.Client, livekit: LiveKitServer, worker: PlainWorker
 ) -> None:
     """The agent was thrown out; the page asks to make sure again."""
     call = await opened(page)
     async with joined(call):
         await state(page, call, "joined")
         identity = await only_agent(livekit, call)
-        async with api.LiveKitAPI(livekit.url, KEY, SECRET) as admin:
+        async with api.LiveKitAPI(livekit.url, livekit.config.key, livekit.config.secret) as admin:
             await admin.room.remove_participant(
                 api.RoomParticipantIdentity(room=call["room"], identity=identity)
             )
@@ -268,26 +296,25 @@ async def test_reconnect_finds_an_agent_again_after_everyone_had_gone(
 
 
 async def test_a_restarted_backend_goes_on_looking_for_an_agent(
-    lonely_page: httpx.Client, lonely_backend: Backend, lonely: LiveKit, tmp_path: Path
+    lonely_page: httpx.Client, lonely_backend: Backend, lonely: LiveKitServer, tmp_path: Path
 ) -> None:
     call = await opened(lonely_page)
     async with joined(call):
         await state(lonely_page, call, "dispatching", attempts=1)
         lonely_backend.kill()
-        with Worker(lonely, tmp_path).start() as late:
-            eventually(late.registered, within_s=30)
+        with PlainWorker(tmp_path, lonely):
             lonely_backend.start()
             await state(lonely_page, call, "joined")
             await only_agent(lonely, call)
 
 
 async def test_the_search_ends_when_the_room_is_gone(
-    page: httpx.Client, livekit: LiveKit, worker: Worker
+    page: httpx.Client, livekit: LiveKitServer, worker: PlainWorker
 ) -> None:
     call = await opened(page)
     async with joined(call):
         before = await state(page, call, "joined")
-    async with api.LiveKitAPI(livekit.url, KEY, SECRET) as admin:
+    async with api.LiveKitAPI(livekit.url, livekit.config.key, livekit.config.secret) as admin:
         await admin.room.delete_room(api.DeleteRoomRequest(room=call["room"]))
     ok(await in_thread(lambda: page.post(f"/v1/calls/{call['room']}/agent")), 202)
     after = await state(page, call, "absent")
@@ -296,10 +323,10 @@ async def test_the_search_ends_when_the_room_is_gone(
 
 
 def test_livekit_away_is_said_and_the_call_goes_on_when_it_is_back(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    tmp_path: Path, ports: Ports
 ) -> None:
-    away = LiveKit(tmp_path)
-    backend = Backend(tmp_path_factory.mktemp("b"), **away.settings).start()
+    away = livekit_in(tmp_path / "livekit", ports)
+    backend = Backend(tmp_path, **away.env).start()
     try:
         with backend.client(backend.token("call")) as http:
             call = ok(http.post("/v1/calls"), 201)
@@ -314,8 +341,8 @@ def test_livekit_away_is_said_and_the_call_goes_on_when_it_is_back(
         away.stop()
 
 
-def test_a_wrong_livekit_key_is_said(livekit: LiveKit, tmp_path: Path) -> None:
-    wrong = livekit.settings | {"LIVEKIT_API_SECRET": "x" * 40}
+def test_a_wrong_livekit_key_is_said(livekit: LiveKitServer, tmp_path: Path) -> None:
+    wrong = livekit.env | {"LIVEKIT_API_SECRET": "x" * 40}
     backend = Backend(tmp_path, **wrong).start()
     try:
         with backend.client(backend.token("call")) as http:
