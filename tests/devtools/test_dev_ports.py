@@ -2,6 +2,8 @@
 
 import socket
 
+import pytest
+
 from devtools.ports import LOOPBACK, Ports, is_free
 
 
@@ -27,9 +29,10 @@ def test_a_port_is_given_only_once() -> None:
     assert ports.near(port, what="one") != port
 
 
-def test_a_port_that_someone_has_on_all_addresses_is_taken() -> None:
-    port = Ports().free()
-    with socket.create_server(("", port)):
+@pytest.mark.parametrize("address", ["", "127.0.0.2"])
+def test_a_port_that_someone_has_on_another_address_is_taken(address: str) -> None:
+    port = Ports().free()  # LiveKit's media port listens on all of them
+    with socket.create_server((address, port)):
         assert not is_free(port)
 
 
