@@ -153,6 +153,23 @@ async def test_a_cancelled_synthesis_stops(speech_socket: Path) -> None:
     assert (await client.status())["pieces_spoken"] - before < 20
 
 
+async def test_what_a_client_that_has_gone_was_waiting_for_is_not_spoken(
+    speech_socket: Path,
+) -> None:
+    client = SpeechClient(speech_socket)
+    before = (await client.status())["pieces_spoken"]
+    asking = [asyncio.create_task(client.speak(f"Sentence number {n}.")) for n in range(40)]
+    async with asyncio.timeout(20):
+        while (await client.status())["pieces_waiting"] < 20:
+            pass
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        while (await client.status())["pieces_waiting"]:
+            pass
+    assert (await client.status())["pieces_spoken"] - before < 40
+
+
 async def test_an_interrupted_reply_leaves_the_voice_usable(speech_socket: Path) -> None:
     voice = LocalTTS(socket_path=speech_socket)
     async with voice.synthesize(STORY) as speech:
