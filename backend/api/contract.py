@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from backend.api import shapes
+from backend.rules.events import KINDS
 
 FILE: Final = Path(__file__).parent.parent / "openapi.json"
 Json = dict[str, Any]  # Any: an OpenAPI document
@@ -23,7 +24,7 @@ _EVENT: Final[Json] = {
         "v": {"const": 1},
         "event_id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
         "ordinal": {"type": "integer", "minimum": 1, "maximum": 2**53 - 1},
-        "kind": {"type": "string"},
+        "kind": {"enum": sorted(KINDS)},
         "at": {"type": "string", "format": "date-time"},
         "turn_id": {"type": ["string", "null"], "pattern": "^[A-Za-z0-9_-]{1,64}$"},
         "session_number": {"type": ["integer", "null"], "minimum": 0},

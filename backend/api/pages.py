@@ -1,11 +1,14 @@
 """The pages: the built files of web/, at /. They may talk to this server and to LiveKit only."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
+from starlette.routing import BaseRoute, Match
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,18 +20,26 @@ _MISSING: Final = (
 
 def install(app: FastAPI, folder: Path) -> None:
     """Serve ``folder`` at /, or say how to build it. Looked at with each request."""
-    app.mount("/", _Pages(folder), name="pages")
+    routes = tuple(app.router.routes)
+    app.mount("/", _Pages(folder, routes), name="pages")
 
 
 class _Pages:
-    def __init__(self, folder: Path) -> None:
+    """What no other route answered: a file, or a clear no."""
+
+    def __init__(self, folder: Path, routes: Sequence[BaseRoute]) -> None:
         self._folder = folder
+        self._routes = routes
         self._files = StaticFiles(directory=folder, html=True, check_dir=False)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in {"/", "/index.html"} and not (self._folder / "index.html").is_file():
             await PlainTextResponse(_MISSING)(scope, receive, send)
             return
+        if any(route.matches(scope)[0] is Match.PARTIAL for route in self._routes):
+            raise HTTPException(405)
+        if scope["path"].startswith("/v1/") or not self._folder.is_dir():
+            raise HTTPException(404)
         await self._files(scope, receive, send)
 
 

@@ -11,7 +11,10 @@ Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", examples=["01a1fc5d-
 Ordinal = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Fence = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Text = Annotated[str, Meta(min_length=1, max_length=256)]
-Instant = Annotated[str, Meta(description="RFC 3339, UTC, milliseconds")]
+Instant = Annotated[
+    str,
+    Meta(description="RFC 3339, UTC, milliseconds", extra_json_schema={"format": "date-time"}),
+]
 
 
 class ResolveIn(Struct, kw_only=True):

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.backend.log_client import refused as problem_of
 from tests.backend.process import ROOT, Backend, command, free_port
 
 
@@ -162,6 +163,23 @@ def test_without_built_pages_one_line_says_how_to_build_them(backend: Backend) -
     page = httpx.get(backend.url)
     assert "npm run build" in page.text
     assert page.headers["content-type"].startswith("text/plain")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing.js", 404),
+        ("GET", "/v1/nothing", 404),
+        ("DELETE", "/v1/conversations", 405),
+        ("TRACE", "/v1/conversations/c/events", 405),
+        ("PUT", "/healthz", 405),
+    ],
+)
+def test_a_path_or_method_that_is_not_there_is_a_problem(
+    backend: Backend, method: str, path: str, status: int
+) -> None:
+    """Also where no pages are built: nothing unknown is ever a 500."""
+    problem_of(httpx.request(method, f"{backend.url}{path}"), status)
 
 
 def test_metrics_count_requests_by_route_and_events(tmp_path: Path) -> None:
