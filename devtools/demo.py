@@ -10,9 +10,13 @@ from devtools import disk, env_file, figures, ledger, locks, signals
 from devtools.console import Progress, say
 from devtools.ledger import Bookkeeper
 from devtools.paths import DEMOS, ROOT, VENV, python_of, shown
-from devtools.run import environment
+from devtools.run import DATABASE, environment
 from devtools.servers.server import Cancelled, Place
+from devtools.servers.worker import OUTBOX
 from devtools.system import Plan, System
+
+SHARED = {OUTBOX, DATABASE, "VOICE_LOCAL__SOCKET"}
+"""Not taken from the shell: the demo never touches what another system writes."""
 
 
 def demo(args: list[str]) -> int:
@@ -30,7 +34,8 @@ def demo(args: list[str]) -> int:
 
 
 def _demo_in(folder: Path, args: list[str]) -> int:
-    place = Place(folder=folder, environ=environment(os.environ))
+    given = {name: value for name, value in os.environ.items() if name not in SHARED}
+    place = Place(folder=folder, environ=environment(given))
     system = System(Plan.on_free_ports(place))
     book = Bookkeeper(folder, mark=place.mark, watcher=os.getpid())
     for server in system.servers:

@@ -11,6 +11,8 @@ from devtools.servers.server import Place, Server, answers
 REGISTERED = "registered worker"
 """LiveKit's line once the server has accepted the worker; before it a dispatch would be lost."""
 
+OUTBOX = "VOICE_OUTBOX__FOLDER"
+
 
 class Worker(Server):
     """One worker, with what it starts itself."""
@@ -33,7 +35,7 @@ class Worker(Server):
     @property
     def outbox(self) -> Path:
         """The outbox folder of this worker's jobs and relay."""
-        chosen = self._given.get("VOICE_OUTBOX__FOLDER")
+        chosen = self._given.get(OUTBOX)
         return ROOT / chosen if chosen else self.folder / "outbox"
 
     @property
@@ -48,13 +50,17 @@ class Worker(Server):
 
     @property
     def env(self) -> dict[str, str]:
-        """Where its figures are."""
-        return {"METRICS_URL": self.metrics_url, "RELAY_METRICS_URL": self.relay_metrics_url}
+        """Where its figures are, and what was not delivered yet."""
+        return {
+            "METRICS_URL": self.metrics_url,
+            "RELAY_METRICS_URL": self.relay_metrics_url,
+            OUTBOX: str(self.outbox),
+        }
 
     def settings(self) -> dict[str, str]:
         """Return its own settings; a person's own VOICE_ names come first, except for ports."""
         ours = {
-            "VOICE_OUTBOX__FOLDER": str(self.outbox),
+            OUTBOX: str(self.outbox),
             # Ctrl-C does not wait for callers to hang up: the next start goes on with them.
             "VOICE_WORKER__DRAIN_S": str(self.drain_s),
         }
