@@ -73,7 +73,12 @@ class BackendClient:
         )
 
     async def renew_lease(
-        self, conversation_id: ConversationId, writer_id: WriterId, *, last_ordinal: int
+        self,
+        conversation_id: ConversationId,
+        writer_id: WriterId,
+        *,
+        last_ordinal: int,
+        session_number: int,
     ) -> LeaseState:
         """Say that the writer lives.
 
@@ -86,7 +91,7 @@ class BackendClient:
             "PUT",
             _at(conversation_id, "writers", writer_id, "lease"),
             wire.LeaseAnswer,
-            json={"last_ordinal": last_ordinal},
+            json={"last_ordinal": last_ordinal, "session_number": session_number},
         )
         return LeaseState(
             session_number=answer.session_number,

@@ -87,6 +87,13 @@ class CallSettings(_Group):
         default=20, description="Messages loaded at start and kept by a trim."
     )
     window_most: PositiveInt = Field(default=50, description="More messages than this are trimmed.")
+    pattern: Literal["auto", "hybrid", "retrieval"] = Field(
+        default="auto",
+        description="Window and summary (hybrid), beside it search (retrieval), or by length.",
+    )
+    retrieval_above: PositiveInt = Field(
+        default=500, description="With auto: a conversation of more turns than this is searched."
+    )
     brief_after_s: NonNegativeFloat = Field(
         default=120.0, description="A caller who is back after a longer gap gets a brief (s)."
     )

@@ -44,7 +44,9 @@ async def test_a_call_from_resolve_to_end(client: BackendClient) -> None:
     )
     assert stored.acknowledged == 2
     assert stored.highest_fence == grant.fence
-    lease = await client.renew_lease(found.conversation_id, who.writer_id, last_ordinal=2)
+    lease = await client.renew_lease(
+        found.conversation_id, who.writer_id, last_ordinal=2, session_number=0
+    )
     assert lease.session_number == 0
     read = await client.get_recent_messages(found.conversation_id, limit=1)
     assert [event.body.text for event in read if isinstance(event.body, Message)] == ["two"]
@@ -90,25 +92,35 @@ async def test_an_older_writer_learns_that_it_lost_the_lease(client: BackendClie
     async with asyncio.timeout(10):
         while True:
             try:
-                await client.renew_lease(found.conversation_id, newer.writer_id, last_ordinal=0)
+                await client.renew_lease(
+                    found.conversation_id, newer.writer_id, last_ordinal=0, session_number=0
+                )
                 break
             except LeaseHeld:
                 await asyncio.sleep(0.05)
     with pytest.raises(OwnershipLost):
-        await client.renew_lease(found.conversation_id, older.writer_id, last_ordinal=0)
+        await client.renew_lease(
+            found.conversation_id, older.writer_id, last_ordinal=0, session_number=0
+        )
 
 
 async def test_a_newcomer_is_told_that_another_agent_is_alive(client: BackendClient) -> None:
     found = await client.resolve_conversation("held")
     older, newer = registration(), registration()
     await client.register_writer(found.conversation_id, older)
-    await client.renew_lease(found.conversation_id, older.writer_id, last_ordinal=0)
+    await client.renew_lease(
+        found.conversation_id, older.writer_id, last_ordinal=0, session_number=0
+    )
     await client.register_writer(found.conversation_id, newer)
     with pytest.raises(LeaseHeld):
-        await client.renew_lease(found.conversation_id, newer.writer_id, last_ordinal=0)
+        await client.renew_lease(
+            found.conversation_id, newer.writer_id, last_ordinal=0, session_number=0
+        )
     await client.end_writer(found.conversation_id, older.writer_id, reason="caller_left",
                             at=instant(datetime.now(UTC)), last_ordinal=0)  # fmt: skip
-    await client.renew_lease(found.conversation_id, newer.writer_id, last_ordinal=0)
+    await client.renew_lease(
+        found.conversation_id, newer.writer_id, last_ordinal=0, session_number=0
+    )
 
 
 async def test_what_is_unknown_malformed_or_not_built_is_refused(client: BackendClient) -> None:

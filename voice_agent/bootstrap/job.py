@@ -18,6 +18,7 @@ from voice_agent.bootstrap.runtime import Runtime
 from voice_agent.call.call import Call, CallLayers, CallSettings, Place, Pointer
 from voice_agent.domain.conversation import WindowLimits
 from voice_agent.providers.local import LocalSTT, LocalTTS, RuleLLM
+from voice_agent.providers.summaries import ModelSummariser, RuleSummariser
 from voice_agent.room.job import CallJob, JobParts
 from voice_agent.room.persona import Persona
 from voice_agent.room.tools import tools_of
@@ -65,6 +66,8 @@ def _parts(settings: Settings, runtime: Runtime) -> JobParts:
         call_settings = CallSettings(
             load_s=settings.call.load_s,
             limits=WindowLimits(keep=settings.call.window_keep, most=settings.call.window_most),
+            pattern=settings.call.pattern,
+            retrieval_above=settings.call.retrieval_above,
             max_gap_s=settings.call.max_gap_s,
         )
         return Call(settings=call_settings, layers=layers, pointer=pointer, place=place)
@@ -99,6 +102,7 @@ def _layers(settings: Settings, metrics: JobMetrics) -> CallLayers:
         clock=SystemClock(),
         new_id=new_id,
         observer=MetricsObserver(metrics),
+        summariser=ModelSummariser(_llm(settings)) if settings.llm.base_url else RuleSummariser(),
     )
 
 

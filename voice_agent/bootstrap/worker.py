@@ -19,6 +19,8 @@ from voice_agent.telemetry.logs import guard_personal_content
 from voice_agent.telemetry.metrics import WorkerMetrics
 
 AGENT_FILE = Path(__file__).resolve().parents[2] / "agent.py"
+ALREADY_SERVED = 3
+"""The speech process's exit code when another one has the socket."""
 VOICES_READY_S = 20.0
 """The speech process loads and warms up in about 3 s (measured, docs/voices.md)."""
 PRELOADED = ["voice_agent.bootstrap.preload"]
@@ -132,6 +134,7 @@ def _children(settings: Settings, runtime: Runtime) -> list[ChildCommand]:
                 *("-m", "voice_agent.providers.local.speech_server"),
                 *("--socket", str(socket)),
             ),
+            done_code=ALREADY_SERVED,
         )
     ]
     if settings.backend_url and settings.relay.spawn:

@@ -7,7 +7,7 @@ and ``bind_later`` make up for it.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from voice_agent.aio.backoff import Backoff
@@ -15,9 +15,12 @@ from voice_agent.aio.clock import Clock, unix_ms
 from voice_agent.aio.supervisor import Jobs
 from voice_agent.call.ports import CallObserver
 from voice_agent.call.recorder import Recorder
+from voice_agent.call.summaries import Summaries, Summariser
 from voice_agent.domain.conversation import Conversation, WindowLimits
 from voice_agent.domain.errors import OutboxFull, RequestRefused, VoiceAgentError
+from voice_agent.domain.events import Event, Summary
 from voice_agent.domain.ids import ConversationId, JobId, RoomName, WriterId
+from voice_agent.domain.patterns import Pattern, PatternSetting, pattern_of
 from voice_agent.state.codec import instant
 from voice_agent.state.outbox import Header, Outbox, Placement
 from voice_agent.state.ownership import Holder, Lease
@@ -36,6 +39,8 @@ class CallSettings:
 
     load_s: float
     limits: WindowLimits
+    pattern: PatternSetting
+    retrieval_above: int
     max_gap_s: float | None
 
 
@@ -48,6 +53,7 @@ class CallLayers:
     clock: Clock
     new_id: Callable[[], str]
     observer: CallObserver
+    summariser: Summariser
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,11 +90,13 @@ class Call:
         self.conversation_id: ConversationId | None = None
         self.fence = unix_ms(self._started_at)
         self.session_number = 0
+        self.pattern = Pattern.HYBRID
         self.recovered = Recovered()
         self.superseded = asyncio.Event()
         """Set when another agent owns the conversation: go silent."""
         self.recorder: Recorder
         self.store: Store
+        self.summaries: Summaries
 
     async def load(self) -> None:
         """Find the conversation, register as its writer, read its history back, open the outbox.
@@ -116,6 +124,7 @@ class Call:
 
         ``on_bound`` is called once the conversation's id is known for good.
         """
+        jobs.start_watch("summaries", lambda: self.summaries.keep(jobs))
         backend = self._layers.backend
         if backend is None:
             return
@@ -128,6 +137,7 @@ class Call:
                 conversation_id=lambda: self.conversation_id,
                 writer_id=self.writer_id,
                 last_ordinal=lambda: self.recorder.last_ordinal,
+                session_number=lambda: self.session_number,
             ),
             backend=backend,
             on_lost=self.superseded.set,
@@ -216,6 +226,11 @@ class Call:
         )
         self.fence = grant.fence
         self.session_number = grant.session_number
+        self.pattern = pattern_of(
+            self._settings.pattern,
+            turns=grant.version,
+            retrieval_above=self._settings.retrieval_above,
+        )
         return grant
 
     def _open_store(self) -> None:
@@ -232,6 +247,7 @@ class Call:
                     "event lost: the disk is full and so is memory",
                     extra={**self.log_fields, "ordinal": event.ordinal},
                 ),
+                trimmed=self._trimmed,
             ),
         )
         self.recorder = Recorder(
@@ -240,6 +256,13 @@ class Call:
             new_id=self._layers.new_id,
             on_recorded=self._layers.observer.recorded,
         )
+        standing = [e.body.text for e in conversation.window if isinstance(e.body, Summary)]
+        self.summaries = Summaries(
+            self._layers.summariser, self.recorder, previous=standing[-1] if standing else ""
+        )
+
+    def _trimmed(self, cut: Sequence[Event]) -> None:
+        self.summaries.trimmed(cut)
 
     def _open_outbox(self, placement: Placement) -> Outbox:
         outbox = Outbox(

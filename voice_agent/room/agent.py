@@ -73,11 +73,47 @@ class VoiceAgent(Agent):
         except (TimeoutError, RuntimeError):
             log.debug("farewell not said")
 
+    async def shape_context(self, window: Sequence[Event]) -> None:
+        """Show the model the window, not the whole call.
+
+        Never for a realtime session: there a trim would be taken for a removal.
+        """
+        await self.update_chat_ctx(shaped(self.chat_ctx, window))
+
     async def on_user_turn_completed(self, turn_ctx: ChatContext, new_message: ChatMessage) -> None:
         """Only for turns of the STT-LLM-TTS pipeline. Must not raise: that would be silence.
 
         The place of context enrichment; until it exists there is nothing to add.
         """
+
+
+def shaped(context: ChatContext, window: Sequence[Event]) -> ChatContext:
+    """Cut a live context to what the window still holds, with its summary in front.
+
+    Whatever came after the oldest kept item stays, recorded or not: it may belong to a turn that is
+    not over. livekit-agents puts the instructions back by itself.
+    """
+    ids = {e.event_id for e in window} | {i for e in window if (i := _item_id(e)) is not None}
+    calls = {e.body.call_id for e in window if isinstance(e.body, ToolCall | ToolResult)}
+    first = next(
+        (n for n, item in enumerate(context.items)
+         if item.id in ids or getattr(item, "call_id", None) in calls),
+        None,
+    )  # fmt: skip
+    if first is None:
+        return context.copy()
+    result = ChatContext.empty()
+    for event in window:
+        if isinstance(event.body, Summary):
+            result.add_message(role="system", content=event.body.text, id=event.event_id,
+                               created_at=context.items[first].created_at)  # fmt: skip
+    known = {item.id for item in result.items}
+    result.items.extend(item for item in context.items[first:] if item.id not in known)
+    return result
+
+
+def _item_id(event: Event) -> str | None:
+    return event.body.item_id if isinstance(event.body, Message | ToolCall) else None
 
 
 def chat_context_of(history: Sequence[Event]) -> ChatContext:

@@ -19,9 +19,10 @@ from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputO
 
 from voice_agent.aio.backoff import Backoff
 from voice_agent.aio.clock import Clock
-from voice_agent.aio.supervisor import Supervision
+from voice_agent.aio.supervisor import Jobs, Supervision
 from voice_agent.call.call import Call, Place, Pointer
 from voice_agent.call.opening import opening
+from voice_agent.domain.events import Event
 from voice_agent.domain.ids import ConversationId, JobId, RoomName
 from voice_agent.room.agent import VoiceAgent
 from voice_agent.room.listener import Listener
@@ -75,6 +76,7 @@ class CallJob:
         )
         self._people: People | None = None
         self._agent: VoiceAgent | None = None
+        self._shaped_from: tuple[Event, ...] = ()
 
     async def run(self) -> None:
         """Bring the agent into the room. Returns when the session has started."""
@@ -139,6 +141,16 @@ class CallJob:
                                                                              bound))  # fmt: skip
         jobs.start_watch("superseded", lambda: self._watch_superseded(session))
         jobs.start_optional("show-fence", self._show_fence)
+        session.on("agent_state_changed", lambda event: self._shape_later(event, jobs))
+
+    def _shape_later(self, event: lk.AgentStateChangedEvent, jobs: Jobs) -> None:
+        """Between turns, once the window was trimmed: show the model no more than the window."""
+        window = self._call.store.conversation.window
+        agent = self._agent
+        if event.new_state != "listening" or agent is None or window[:1] == self._shaped_from:
+            return
+        self._shaped_from = window[:1]
+        jobs.start_optional("shape-context", lambda: agent.shape_context(window))
 
     def _point_later(self, start: Callable[..., Any], conversation_id: ConversationId) -> None:
         start("room-pointer", lambda: self._write_pointer(conversation_id))

@@ -26,6 +26,7 @@ class Holder:
     conversation_id: Callable[[], ConversationId | None]
     writer_id: WriterId
     last_ordinal: Callable[[], int]
+    session_number: Callable[[], int]
 
 
 class Lease:
@@ -62,6 +63,7 @@ class Lease:
                 conversation_id,
                 self._holder.writer_id,
                 last_ordinal=self._holder.last_ordinal(),
+                session_number=self._holder.session_number(),
             )
         except LeaseHeld:
             self.is_waiting = True

@@ -69,7 +69,12 @@ class Backend(Protocol):
         self, conversation_id: ConversationId, registration: Registration
     ) -> WriterGrant: ...
     async def renew_lease(
-        self, conversation_id: ConversationId, writer_id: WriterId, *, last_ordinal: int
+        self,
+        conversation_id: ConversationId,
+        writer_id: WriterId,
+        *,
+        last_ordinal: int,
+        session_number: int,
     ) -> LeaseState: ...
     async def end_writer(
         self,

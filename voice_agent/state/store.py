@@ -6,7 +6,7 @@ wait in memory (bounded) for the disk to have room again, and are lost if the pr
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from voice_agent.domain.conversation import Conversation, WindowLimits, trim
@@ -24,10 +24,14 @@ WAITING_MAX = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreEvents:
-    """Who is told about trouble. ``degraded(True)``: the outbox takes nothing; False: again."""
+    """Who is told. ``degraded(True)``: the outbox takes nothing; False: it does again.
+
+    ``trimmed``: what left the window, oldest first.
+    """
 
     degraded: Callable[[bool], None]
     dropped: Callable[[Event], None]
+    trimmed: Callable[[Sequence[Event]], None]
 
 
 class Store:
@@ -63,7 +67,9 @@ class Store:
         if self._outbox is not None:
             self._write(self._outbox, event)
         self.conversation = self.conversation.apply(event)
-        self.conversation, _cut = trim(self.conversation, self._limits, in_outbox=self._is_written)
+        self.conversation, cut = trim(self.conversation, self._limits, in_outbox=self._is_written)
+        if cut:
+            self._events.trimmed(cut)
 
     def flush_waiting(self) -> bool:
         """Offer what waits to the outbox again; say whether nothing waits any more."""

@@ -37,13 +37,18 @@ class Seen:
     def __init__(self) -> None:
         self.degraded: list[bool] = []
         self.dropped: list[Event] = []
+        self.trimmed: list[Event] = []
 
     def store(self, outbox: Outbox | None) -> Store:
         return Store(
             outbox=outbox,
             conversation=Conversation(),
             limits=WindowLimits(),
-            events=StoreEvents(degraded=self.degraded.append, dropped=self.dropped.append),
+            events=StoreEvents(
+                degraded=self.degraded.append,
+                dropped=self.dropped.append,
+                trimmed=self.trimmed.extend,
+            ),
         )
 
 
