@@ -84,7 +84,7 @@ async def _dispatch(system: System, room: str, conversation_id: str) -> None:
 
     async def serving() -> bool:
         headers = await asyncio.to_thread(outbox_headers, outbox)
-        return sum(h.get("room") == room for h in headers.values()) >= 2
+        return bool(sum(h.get("room") == room for h in headers.values()) >= 2)
 
     await until(serving)
     await asyncio.sleep(1.0)  # until its session listens: nothing outside says so
