@@ -86,19 +86,20 @@ def trim(
     messages = conversation.messages
     if len(messages) <= limits.most:
         return conversation, ()
-    border = conversation.window.index(messages[-limits.keep]) if limits.keep else None
-    kept_calls = _calls_in(conversation.window[border:] if border is not None else ())
+    border = conversation.window.index(messages[-limits.keep])
+    protected = [
+        index >= border
+        or _is_instruction(event)
+        or isinstance(event.body, Summary)
+        or not in_outbox(event.event_id)
+        for index, event in enumerate(conversation.window)
+    ]
+    pairs = {_call_id(e) for e, stay in zip(conversation.window, protected, strict=True) if stay}
+    pairs.discard(None)
     stays: list[Event] = []
     cut: list[Event] = []
-    for index, event in enumerate(conversation.window):
-        keep = (
-            (border is not None and index >= border)
-            or _is_instruction(event)
-            or isinstance(event.body, Summary)
-            or not in_outbox(event.event_id)
-            or _call_id(event) in kept_calls
-        )
-        (stays if keep else cut).append(event)
+    for event, stay in zip(conversation.window, protected, strict=True):
+        (stays if stay or _call_id(event) in pairs else cut).append(event)
     shorter = replace(
         conversation,
         window=tuple(stays),
@@ -109,7 +110,3 @@ def trim(
 
 def _call_id(event: Event) -> CallId | None:
     return event.body.call_id if isinstance(event.body, ToolCall | ToolResult) else None
-
-
-def _calls_in(events: tuple[Event, ...]) -> set[CallId]:
-    return {call_id for event in events if (call_id := _call_id(event)) is not None}
