@@ -3,6 +3,7 @@
 Nothing here opens a connection or starts a thread at import.
 """
 
+import functools
 import signal
 import tomllib
 from pathlib import Path
@@ -75,7 +76,7 @@ def _parts(settings: Settings, runtime: Runtime) -> JobParts:
     return JobParts(
         make_call=make_call,
         make_session=lambda: make_session(settings, runtime),
-        persona=read_persona(settings.call.agent_file),
+        read_persona=functools.partial(read_persona, settings.call.agent_file),
         tools=tools_of(layers.clock),
         clock=layers.clock,
         new_id=new_id,

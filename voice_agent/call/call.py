@@ -17,7 +17,13 @@ from voice_agent.call.ports import CallObserver
 from voice_agent.call.recorder import Recorder
 from voice_agent.call.summaries import Summaries, Summariser
 from voice_agent.domain.conversation import Conversation, WindowLimits
-from voice_agent.domain.errors import OutboxFull, RequestRefused, VoiceAgentError
+from voice_agent.domain.errors import (
+    LeaseHeld,
+    OutboxFull,
+    OwnershipLost,
+    RequestRefused,
+    VoiceAgentError,
+)
 from voice_agent.domain.events import Event, Summary
 from voice_agent.domain.ids import ConversationId, JobId, RoomName, WriterId
 from voice_agent.domain.patterns import Pattern, PatternSetting, pattern_of
@@ -31,6 +37,8 @@ from voice_agent.state.store import Store, StoreEvents
 log = logging.getLogger(__name__)
 
 FLUSH_WAITING_S = 1.0
+LEASE_MARGIN_S = 1.0
+LEASE_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +93,7 @@ class Call:
         self._place = place
         self._outbox: Outbox | None = None
         self._ended = False
+        self._loaded = False
         self._started_at = layers.clock.now()
         self.writer_id = WriterId(layers.new_id())
         self.conversation_id: ConversationId | None = None
@@ -92,6 +101,8 @@ class Call:
         self.session_number = 0
         self.pattern = Pattern.HYBRID
         self.recovered = Recovered()
+        self.already_served = False
+        """Another agent is alive and serves the conversation: leave."""
         self.superseded = asyncio.Event()
         """Set when another agent owns the conversation: go silent."""
         self.recorder: Recorder
@@ -104,6 +115,9 @@ class Call:
         Takes at most ``load_s`` seconds for each of the two steps, whatever is away.
         """
         grant = await self._find()
+        if grant is not None and not await self._own(grant):
+            self.already_served = True
+            return
         if self.conversation_id is not None:
             recovery = Recovery(
                 backend=self._layers.backend if grant else None,
@@ -148,7 +162,8 @@ class Call:
 
     def end(self, reason: str) -> None:
         """Record that the call is over. The first reason wins; may be repeated."""
-        if self._ended:
+        if self._ended or not self._loaded:
+            self._ended = True
             return
         self._ended = True
         self.recorder.record_all(self.recorder.turns.closed())
@@ -193,6 +208,35 @@ class Call:
                 extra={**self.log_fields, "layer": "backend", "error_type": type(exc).__name__},
             )
             return None
+
+    async def _own(self, grant: WriterGrant) -> bool:
+        """Wait until the lease is ours, a little longer than a dead holder keeps it.
+
+        A lease that cannot be reached is not lost: the call goes on.
+        """
+        backend = self._layers.backend
+        assert backend is not None
+        assert self.conversation_id is not None
+        deadline_s = self._layers.clock.monotonic_s() + grant.lease_s + LEASE_MARGIN_S
+        while True:
+            try:
+                await backend.renew_lease(
+                    self.conversation_id,
+                    self.writer_id,
+                    last_ordinal=0,
+                    session_number=self.session_number,
+                )
+            except LeaseHeld:
+                if self._layers.clock.monotonic_s() > deadline_s:
+                    log.info("another agent serves the conversation", extra=self.log_fields)
+                    return False
+                await self._layers.clock.sleep(LEASE_LOOK_S)
+            except OwnershipLost:
+                return False
+            except VoiceAgentError:
+                return True
+            else:
+                return True
 
     async def _introduce(self, backend: Backend) -> WriterGrant:
         """Register; a pointer to a conversation that is not ours begins a fresh one."""
@@ -260,6 +304,7 @@ class Call:
         self.summaries = Summaries(
             self._layers.summariser, self.recorder, previous=standing[-1] if standing else ""
         )
+        self._loaded = True
 
     def _trimmed(self, cut: Sequence[Event]) -> None:
         self.summaries.trimmed(cut)

@@ -49,11 +49,6 @@ class VoiceAgent(Agent):
         self._persona = persona
         self._first = first
         self._can_be_heard = can_be_heard
-        self._ending = False
-
-    def begin_farewell(self) -> None:
-        """From now on ``on_exit`` means the end of the call, not a handoff."""
-        self._ending = True
 
     async def on_enter(self) -> None:
         """Say what the call opens with; nothing when it simply goes on."""
@@ -64,8 +59,11 @@ class VoiceAgent(Agent):
             self.session.generate_reply(instructions=self._persona.resume)
 
     async def on_exit(self) -> None:
-        """Say farewell if the call ends and somebody can hear it."""
-        if not self._ending or not self._can_be_heard():
+        """Say farewell if the call ends while somebody can hear it: a drained worker, mostly.
+
+        Also runs on a handoff: then another agent goes on, and there is nothing to say.
+        """
+        if self.session.current_agent is not self or not self._can_be_heard():
             return
         try:
             async with asyncio.timeout(FAREWELL_S):

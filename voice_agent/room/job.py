@@ -25,6 +25,7 @@ from voice_agent.call.opening import opening
 from voice_agent.domain.events import Event
 from voice_agent.domain.ids import ConversationId, JobId, RoomName
 from voice_agent.room.agent import VoiceAgent
+from voice_agent.room.ending import Ending
 from voice_agent.room.listener import Listener
 from voice_agent.room.metadata import pointer_of, with_conversation
 from voice_agent.room.people import People
@@ -43,7 +44,7 @@ class JobParts:
 
     make_call: Callable[[Pointer, Place], Call]
     make_session: Callable[[], AgentSession[Any]]
-    persona: Persona
+    read_persona: Callable[[], Persona]
     tools: list[Tool | Toolset]
     clock: Clock
     new_id: Callable[[], str]
@@ -58,7 +59,7 @@ class CallJob:
     def __init__(self, ctx: JobContext, parts: JobParts) -> None:
         self._ctx = ctx
         self._parts = parts
-        self._error: str | None = None
+        self._ending = Ending(ctx.room)
         self._supervision = Supervision(
             clock=parts.clock,
             backoff=Backoff(),
@@ -79,10 +80,25 @@ class CallJob:
         self._shaped_from: tuple[Event, ...] = ()
 
     async def run(self) -> None:
-        """Bring the agent into the room. Returns when the session has started."""
-        async with asyncio.TaskGroup() as together:
-            together.create_task(self._connect())
-            together.create_task(self._call.load())
+        """Bring the agent into the room. Returns when the session has started.
+
+        Raises whatever our own code raises, once the end of the call has a reason: livekit-agents
+        then ends the job.
+        """
+        try:
+            async with asyncio.TaskGroup() as together:
+                together.create_task(self._connect())
+                together.create_task(self._call.load())
+            if self._call.already_served:
+                self._ending.note("already_served")
+                self._ctx.shutdown("already_served")
+                return
+            await self._begin()
+        except BaseException:
+            self._ending.note("agent_failed")
+            raise
+
+    async def _begin(self) -> None:
         session = self._parts.make_session()
         people = self._people = People(self._ctx.room, self._call.recorder)
         listener = Listener(
@@ -109,9 +125,10 @@ class CallJob:
 
     async def finish(self) -> None:
         """Record the end of the call (``on_session_end``). The room may be gone already."""
-        self._call.end(self._reason())
+        reason = self._ending.reason(self._people)
+        self._call.end(reason)
         await self._supervision.stop()
-        self._parts.observe("voice_calls_ended", self._reason())
+        self._parts.observe("voice_calls_ended", reason)
 
     async def _connect(self) -> None:
         async with asyncio.timeout(self._parts.connect_s):
@@ -127,12 +144,19 @@ class CallJob:
         log.info("call begins", extra={**self._call.log_fields, "opening": first.value})
         present = people.present
         return VoiceAgent(
-            persona=self._parts.persona,
+            persona=self._parts.read_persona(),
             caller=present[0].name if present else None,
             history=self._call.store.conversation.window,
             first=first,
             tools=self._parts.tools,
-            can_be_heard=lambda: self._ctx.room.isconnected() and bool(people.present),
+            can_be_heard=lambda: self._can_be_heard(people),
+        )
+
+    def _can_be_heard(self, people: People) -> bool:
+        return (
+            self._ctx.room.isconnected()
+            and bool(people.present)
+            and not self._call.superseded.is_set()
         )
 
     async def _keep(self, session: AgentSession[Any]) -> None:
@@ -173,7 +197,7 @@ class CallJob:
         await self._call.superseded.wait()
         log.warning("agent goes silent: another one serves the conversation",
                     extra=self._call.log_fields)  # fmt: skip
-        self._error = "superseded"
+        self._ending.note("superseded")
         session.output.set_audio_enabled(False)
         session.input.set_audio_enabled(False)
         self._ctx.shutdown("superseded")
@@ -190,18 +214,8 @@ class CallJob:
     def _on_close(self, event: lk.CloseEvent) -> None:
         """The session is over but the job would stay, mute, until the room closes: end it."""
         if event.reason == lk.CloseReason.ERROR:
-            self._error = "session_error"
+            self._ending.note("session_error")
         self._ctx.shutdown(event.reason.value)
-
-    def _reason(self) -> str:
-        if self._error is not None:
-            return self._error
-        people = self._people
-        if people is not None and people.present:
-            return "agent_stopped" if self._ctx.room.isconnected() else "room_closed"
-        if people is not None and people.last_leave_reason == "room_deleted":
-            return "room_deleted"
-        return "caller_left" if people is not None and people.last_leave_reason else "no_caller"
 
 
 async def _on_typed(session: AgentSession[Any], event: TextInputEvent) -> None:

@@ -29,6 +29,8 @@ class People:
         self._room = room
         self._recorder = recorder
         self._session: AgentSession[Any] | None = None
+        self._identities: set[str] = set()
+        self.ever_came = False
         self.last_leave_reason = ""
 
     def watch(self, session: AgentSession[Any]) -> None:
@@ -44,6 +46,11 @@ class People:
         """The people in the room now; agents are not people."""
         return [p for p in self._room.remote_participants.values() if p.kind != AGENT]
 
+    @property
+    def present_count(self) -> int:
+        """People who came and did not leave; still right when the room itself is gone."""
+        return len(self._identities)
+
     def speaker(self) -> Speaker | None:
         """The person whose voice the agent hears."""
         linked = self._linked()
@@ -54,6 +61,8 @@ class People:
     def _joined(self, participant: rtc.RemoteParticipant) -> None:
         if participant.kind == AGENT:
             return
+        self.ever_came = True
+        self._identities.add(participant.identity)
         self._recorder.record(ParticipantJoined(participant=_described(participant)))
         self._listen_to_somebody()
 
@@ -62,6 +71,7 @@ class People:
             return
         reason = REASONS.get(int(participant.disconnect_reason or 0), "unknown_reason")
         self.last_leave_reason = reason
+        self._identities.discard(participant.identity)
         self._recorder.record(ParticipantLeft(participant=_described(participant), reason=reason))
         self._listen_to_somebody()
 
