@@ -80,8 +80,9 @@ def _left(threads: set[threading.Thread], children: set[int]) -> list[str]:
     # The loop's own pool ends with the loop, which may end after this fixture.
     held = [f"thread {one.name}" for one in new if not one.daemon and "asyncio_" not in one.name]
     for pid in _children() - children:
+        # A process that has just begun may have no command line yet: it counts.
         command = _command(pid)
-        if command and not any(name in command for name in MULTIPROCESSING):
+        if processes.started(pid) and not any(name in command for name in MULTIPROCESSING):
             held.append(f"process {pid} ({command[:120]})")
     return held
 
@@ -98,7 +99,7 @@ def _children() -> set[int]:
 
 
 def _command(pid: int) -> str:
-    """The command line; empty for a process that has ended."""
+    """The command line; empty for a process that has ended, or is just beginning."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
     except OSError:
