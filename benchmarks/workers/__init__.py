@@ -1,0 +1,1 @@
+"""Workers to compare with: the same voices without our program round them."""
