@@ -92,8 +92,10 @@ class Dispatcher:
     async def _step(self, call: Call) -> Call:
         """Look into the room once, and do what is to be done."""
         view = await self._rooms.view(call.room)
-        life = await self._storage.agent_life(call.tenant, call.conversation_id, call.room)
         now = now_ms()
+        life = await self._storage.agent_life(
+            call.tenant, call.conversation_id, call.room, now_ms=now
+        )
         if view.people_count:
             call = dataclasses.replace(call, people_seen_ms=now)
         verdict = judge(call, view, life, self._patience, now)

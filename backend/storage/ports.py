@@ -137,8 +137,10 @@ class Calls(Protocol):
         """Make calls due whose agent's lease ran out unnoticed; say how many."""
         ...
 
-    async def agent_life(self, tenant: str, conversation_id: str, room: str) -> AgentLife | None:
-        """Say what the newest writer of this room is known to do."""
+    async def agent_life(
+        self, tenant: str, conversation_id: str, room: str, *, now_ms: int
+    ) -> AgentLife | None:
+        """Say what is known of the writer of this room that lives, else of the newest one."""
         ...
 
 

@@ -117,6 +117,7 @@ class Call:
         grant = await self._find()
         if grant is not None and not await self._own(grant):
             self.already_served = True
+            await self._withdraw()
             return
         if self.conversation_id is not None:
             recovery = Recovery(
@@ -237,6 +238,22 @@ class Call:
                 return True
             else:
                 return True
+
+    async def _withdraw(self) -> None:
+        """We came too late: say so, and leave no writer behind that looks lost."""
+        backend = self._layers.backend
+        assert backend is not None
+        assert self.conversation_id is not None
+        try:
+            await backend.end_writer(
+                self.conversation_id,
+                self.writer_id,
+                reason="already_served",
+                at=instant(self._layers.clock.now()),
+                last_ordinal=0,
+            )
+        except VoiceAgentError as exc:
+            log.debug("not withdrawn", extra={"error_type": type(exc).__name__})
 
     async def _introduce(self, backend: Backend) -> WriterGrant:
         """Register; a pointer to a conversation that is not ours begins a fresh one."""
@@ -359,6 +376,5 @@ class Call:
                 self.store.flush_waiting()
 
     def _on_lease(self, state: LeaseState) -> None:
+        """A higher fence alone takes nothing away: the live holder of the lease speaks on."""
         self.session_number = max(self.session_number, state.session_number)
-        if state.highest_fence > self.fence:
-            self.superseded.set()

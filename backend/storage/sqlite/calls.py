@@ -123,21 +123,30 @@ def wake_lost(db: sqlite3.Connection, now_ms: int, lost_before_ms: int) -> int:
         " SELECT 1 FROM writers w WHERE w.tenant = calls.tenant"
         " AND w.conversation_id = calls.conversation_id AND w.room = calls.room"
         " AND w.registered_ms >= calls.dispatched_ms"
-        " AND (w.ended_ms IS NOT NULL OR (w.beats = 1 AND w.lease_until_ms < ?2)))",
+        " AND (w.ended_ms IS NOT NULL OR (w.beats = 1 AND w.lease_until_ms < ?2)))"
+        " AND NOT EXISTS ("
+        " SELECT 1 FROM writers w WHERE w.tenant = calls.tenant"
+        " AND w.conversation_id = calls.conversation_id AND w.room = calls.room"
+        " AND w.ended_ms IS NULL AND w.beats = 1 AND w.lease_until_ms >= ?2)",
         (now_ms, lost_before_ms),
     )
     return cursor.rowcount
 
 
 def agent_life(
-    db: sqlite3.Connection, tenant: str, conversation_id: str, room: str
+    db: sqlite3.Connection, tenant: str, conversation_id: str, room: str, now_ms: int
 ) -> AgentLife | None:
-    """Read the newest writer of a room."""
+    """Read the writer of a room that lives, else the newest one.
+
+    A second agent that came into the room and left (``already_served``) is the newest writer, and
+    no reason to take the first one for lost.
+    """
     row = db.execute(
         "SELECT writer_id, lease_until_ms, registered_ms, beats, ended_ms FROM writers"
         " WHERE tenant = ? AND conversation_id = ? AND room = ? AND kind = 'call'"
-        " ORDER BY registered_ms DESC, fence DESC LIMIT 1",
-        (tenant, conversation_id, room),
+        " ORDER BY (ended_ms IS NULL AND beats = 1 AND lease_until_ms >= ?) DESC,"
+        " registered_ms DESC, fence DESC LIMIT 1",
+        (tenant, conversation_id, room, now_ms),
     ).fetchone()
     if row is None:
         return None

@@ -165,9 +165,11 @@ class SqliteStorage:
         """Make calls due whose agent is gone."""
         return await self._write(calls.wake_lost, now_ms, lost_before_ms)
 
-    async def agent_life(self, tenant: str, conversation_id: str, room: str) -> AgentLife | None:
-        """Say what the newest writer of this room is known to do."""
-        return await self._read(calls.agent_life, tenant, conversation_id, room)
+    async def agent_life(
+        self, tenant: str, conversation_id: str, room: str, *, now_ms: int
+    ) -> AgentLife | None:
+        """Say what is known of the writer of this room that lives, else of the newest one."""
+        return await self._read(calls.agent_life, tenant, conversation_id, room, now_ms)
 
     async def _write(
         self,
