@@ -12,18 +12,15 @@ from typing import Any
 from livekit.agents import AgentSession, JobContext, JobProcess, inference
 from livekit.agents.llm import LLM
 
-from backend_client import BackendClient, backend_http
 from config.settings import Settings, load
-from voice_agent.aio.clock import SystemClock, new_id
+from voice_agent.aio.clock import new_id
+from voice_agent.bootstrap.calls import call_layers, make_call
 from voice_agent.bootstrap.runtime import Runtime
-from voice_agent.call.call import Call, CallLayers, CallSettings, Place, Pointer
-from voice_agent.domain.conversation import WindowLimits
 from voice_agent.providers.local import LocalSTT, LocalTTS, RuleLLM
 from voice_agent.providers.summaries import ModelSummariser, RuleSummariser
 from voice_agent.room.job import CallJob, JobParts
 from voice_agent.room.persona import Persona
 from voice_agent.room.tools import tools_of
-from voice_agent.state.outbox import Placement
 from voice_agent.telemetry.metrics import JobMetrics
 from voice_agent.telemetry.observer import MetricsObserver
 
@@ -61,20 +58,13 @@ async def end_job(ctx: JobContext) -> None:
 
 def _parts(settings: Settings, runtime: Runtime) -> JobParts:
     metrics = JobMetrics(runtime.metrics)
-    layers = _layers(settings, metrics)
-
-    def make_call(pointer: Pointer, place: Place) -> Call:
-        call_settings = CallSettings(
-            load_s=settings.call.load_s,
-            limits=WindowLimits(keep=settings.call.window_keep, most=settings.call.window_most),
-            pattern=settings.call.pattern,
-            retrieval_above=settings.call.retrieval_above,
-            max_gap_s=settings.call.max_gap_s,
-        )
-        return Call(settings=call_settings, layers=layers, pointer=pointer, place=place)
-
+    layers = call_layers(
+        settings,
+        observer=MetricsObserver(metrics),
+        summariser=ModelSummariser(_llm(settings)) if settings.llm.base_url else RuleSummariser(),
+    )
     return JobParts(
-        make_call=make_call,
+        make_call=functools.partial(make_call, settings, layers),
         make_session=lambda: make_session(settings, runtime),
         read_persona=functools.partial(read_persona, settings.call.agent_file),
         tools=tools_of(layers.clock),
@@ -83,27 +73,6 @@ def _parts(settings: Settings, runtime: Runtime) -> JobParts:
         connect_s=settings.call.connect_s,
         brief_after_s=settings.call.brief_after_s,
         observe=metrics.observe,
-    )
-
-
-def _layers(settings: Settings, metrics: JobMetrics) -> CallLayers:
-    backend = None
-    placement = None
-    if settings.backend_url and settings.backend_token:
-        http = backend_http(
-            url=settings.backend_url,
-            token=settings.backend_token.get_secret_value(),
-            timeout_s=settings.client.timeout_s,
-        )
-        backend = BackendClient(http, timeout_s=settings.client.timeout_s)
-        placement = Placement(folder=settings.outbox.folder)
-    return CallLayers(
-        backend=backend,
-        placement=placement,
-        clock=SystemClock(),
-        new_id=new_id,
-        observer=MetricsObserver(metrics),
-        summariser=ModelSummariser(_llm(settings)) if settings.llm.base_url else RuleSummariser(),
     )
 
 
