@@ -103,7 +103,7 @@ class TurnSettings(_Group):
     """Whose turn it is. docs/adr/0006 has the measurements behind the defaults."""
 
     min_delay_s: NonNegativeFloat = Field(
-        default=0.55, description="Silence after speech before the reply (s)."
+        default=0.4, description="Shortest silence after speech before the reply (s)."
     )
     max_delay_s: NonNegativeFloat = Field(
         default=1.5, description="Longest such silence, if a turn detector is unsure (s)."
@@ -120,7 +120,8 @@ class LocalSettings(_Group):
     """The embedded voice (no keys): Moonshine, Piper and rules."""
 
     socket: Path | None = Field(
-        default=None, description="Socket of the speech process; none = in the outbox folder."
+        default=None,
+        description="Socket of the speech process; none = in a temporary folder.",
     )
 
 

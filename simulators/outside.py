@@ -61,6 +61,13 @@ class Outside:
         """Make sure (again) that an agent is in the room: the page's "reconnect"."""
         (await self._http.post(f"/v1/calls/{room}/agent")).raise_for_status()
 
+    async def clear(self, conversation_id: str) -> dict[str, Any]:
+        """Begin a new session of the conversation."""
+        body = {"event_id": f"clear-{os.urandom(8).hex()}"}
+        answer = await self._http.post(f"/v1/conversations/{conversation_id}/clear", json=body)
+        answer.raise_for_status()
+        return dict(answer.json())
+
     async def call_state(self, room: str) -> dict[str, Any]:
         """Whether the agent is dispatching, joined or absent."""
         return await self._get(f"/v1/calls/{room}")
@@ -73,6 +80,22 @@ class Outside:
         """Its messages, oldest first, in conversation order."""
         path = f"/v1/conversations/{conversation_id}/messages"
         return list((await self._get(path, last=last))["items"])
+
+    async def all_messages(self, conversation_id: str) -> list[dict[str, Any]]:
+        """Every message of it, oldest first, in conversation order."""
+        path = f"/v1/conversations/{conversation_id}/messages"
+        page = await self._get(path, last=200)
+        found = list(page["items"])
+        while page.get("next") is not None:
+            page = await self._get(path, last=200, before=page["next"])
+            found[:0] = page["items"]
+        return found
+
+    async def resolve(self, key: str) -> str:
+        """The id of the conversation that has a key."""
+        answer = await self._http.post("/v1/conversations:resolve", json={"key": key})
+        answer.raise_for_status()
+        return str(answer.json()["id"])
 
     async def events(self, conversation_id: str, *kinds: str) -> list[dict[str, Any]]:
         """All its events (of these kinds), by position."""

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from livekit import api, rtc
 from livekit.agents.voice.remote_session import RemoteSession, RoomSessionTransport
@@ -213,3 +214,38 @@ async def test_signals_to_a_job_process_do_not_end_its_call(calling: Calling, sp
         turn = await caller.turn(spoken / "name.wav")
         assert turn.heard
         assert await calling.pid(call.room) == pid
+
+
+async def test_a_clear_reaches_the_running_agent_before_it_is_acknowledged(
+    calling: Calling, spoken: Path
+) -> None:
+    async with calling.call() as (call, caller):
+        await caller.turn(spoken / "name.wav")
+        answer = await calling.outside.clear(call.conversation_id)
+        assert answer["acknowledged"] is True
+        assert answer["session_number"] == 1
+        turn = await caller.turn(spoken / "my_name.wav")
+        assert "ada" not in turn.heard.lower()
+        messages = await calling.said(call.conversation_id, 2)
+    assert [m["session_number"] for m in messages if m["role"] == "user"] == [0, 1]
+
+
+async def test_worker_and_relay_count_what_jobs_do(calling: Calling, spoken: Path) -> None:
+    async with calling.call() as (call, caller):
+        await caller.turn(spoken / "name.wav")
+        await calling.said(call.conversation_id, 1)
+        worker = await fetched(calling.system.worker.metrics_url)
+        relay = await fetched(calling.system.worker.relay_metrics_url)
+    assert "voice_rooms 1.0" in worker
+    assert 'voice_turn_delay_seconds_count{stage="e2e"}' in worker
+    assert 'voice_turns_total{outcome="completed"}' in worker
+    assert "lk_agents_active_job_count" in worker
+    delivered = next(line for line in relay.splitlines()
+                     if line.startswith("voice_relay_delivered_total"))  # fmt: skip
+    assert float(delivered.split()[1]) > 5
+
+
+async def fetched(url: str) -> str:
+    """What Prometheus would read."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        return (await http.get(url)).text

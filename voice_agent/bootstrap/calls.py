@@ -42,6 +42,7 @@ def make_call(settings: Settings, layers: CallLayers, pointer: Pointer, place: P
     numbers = CallSettings(
         load_s=settings.call.load_s,
         limits=WindowLimits(keep=settings.call.window_keep, most=settings.call.window_most),
+        key=settings.call.key,
         pattern=settings.call.pattern,
         retrieval_above=settings.call.retrieval_above,
         max_gap_s=settings.call.max_gap_s,

@@ -4,6 +4,7 @@ Nothing here opens a connection or starts a thread at import.
 """
 
 import functools
+import os
 import signal
 import tomllib
 from pathlib import Path
@@ -25,6 +26,8 @@ from voice_agent.telemetry.metrics import JobMetrics
 from voice_agent.telemetry.observer import MetricsObserver
 
 CALL = "call"
+PRIVATE = 0o077
+"""What callers said is for the owner of the files alone."""
 
 
 def prepare_process(runtime: Runtime, process: JobProcess) -> None:
@@ -36,6 +39,7 @@ def prepare_process(runtime: Runtime, process: JobProcess) -> None:
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.umask(PRIVATE)
     process.userdata["runtime"] = runtime
     process.userdata["settings"] = load()
 

@@ -62,6 +62,7 @@ def main(argv: list[str]) -> int:
     except SettingsError as exc:
         sys.stderr.write(f"relay: {exc}\n")
         return BAD_SETTINGS
+    os.umask(0o077)  # what is quarantined or dead-lettered is what callers said
     _log_to_stderr(settings)
     if not settings.backend_url or not settings.backend_token:
         sys.stderr.write("relay: BACKEND_URL is not set: there is nowhere to deliver to\n")

@@ -9,11 +9,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from voice_agent.aio.backoff import Backoff
 from voice_agent.aio.clock import Clock, unix_ms
 from voice_agent.aio.supervisor import Jobs
-from voice_agent.call.ports import CallObserver
+from voice_agent.call.ports import CallObserver, CallSignals
 from voice_agent.call.recorder import Recorder
 from voice_agent.call.summaries import Summaries, Summariser
 from voice_agent.domain.conversation import Conversation, WindowLimits
@@ -47,6 +48,7 @@ class CallSettings:
 
     load_s: float
     limits: WindowLimits
+    key: Literal["room", "caller"]
     pattern: PatternSetting
     retrieval_above: int
     max_gap_s: float | None
@@ -94,6 +96,7 @@ class Call:
         self._outbox: Outbox | None = None
         self._ended = False
         self._loaded = False
+        self._registered = False
         self._started_at = layers.clock.now()
         self.writer_id = WriterId(layers.new_id())
         self.conversation_id: ConversationId | None = None
@@ -109,6 +112,15 @@ class Call:
         self.store: Store
         self.summaries: Summaries
 
+    @property
+    def needs_caller(self) -> bool:
+        """Nothing names the conversation but, by setting, who calls."""
+        return self._settings.key == "caller" and self._pointer.source == "key"
+
+    def point_to_caller(self, identity: str) -> None:
+        """Resolve the conversation by the caller's identity. Before ``load``."""
+        self._pointer = replace(self._pointer, key=f"caller-{identity}")
+
     async def load(self) -> None:
         """Find the conversation, register as its writer, read its history back, open the outbox.
 
@@ -120,33 +132,23 @@ class Call:
             await self._withdraw()
             return
         if self.conversation_id is not None:
-            recovery = Recovery(
-                backend=self._layers.backend if grant else None,
-                outbox_folder=self._layers.placement.folder if self._layers.placement else None,
-                clock=self._layers.clock,
-                deadline_s=self._settings.load_s,
+            self.recovered = await self._recover(
+                self.conversation_id, self._layers.backend if grant else None
             )
-            self.recovered = await recovery.recover(
-                self.conversation_id, limit=self._settings.limits.keep
-            )
-            self._layers.observer.hydrated(self.recovered.source, self.recovered.took_ms / 1000)
         if self._layers.placement is not None:
             self._outbox = await asyncio.to_thread(self._open_outbox, self._layers.placement)
         self._open_store()
 
-    async def keep(self, jobs: Jobs, *, on_bound: Callable[[ConversationId], None]) -> None:
-        """Start what runs beside the call: heartbeat, late binding, retries of a full disk.
-
-        ``on_bound`` is called once the conversation's id is known for good.
-        """
+    async def keep(self, jobs: Jobs, signals: CallSignals) -> None:
+        """Start what runs beside the call: heartbeat, late binding, retries of a full disk."""
         jobs.start_watch("summaries", lambda: self.summaries.keep(jobs))
         backend = self._layers.backend
         if backend is None:
             return
-        if self.conversation_id is None:
-            jobs.start_optional("bind-conversation", lambda: self._bind_later(jobs, on_bound))
+        if self._registered and self.conversation_id is not None:
+            signals.bound(self.conversation_id)
         else:
-            on_bound(self.conversation_id)
+            jobs.start_optional("bind-conversation", lambda: self._bind_later(jobs, signals))
         lease = Lease(
             Holder(
                 conversation_id=lambda: self.conversation_id,
@@ -156,7 +158,7 @@ class Call:
             ),
             backend=backend,
             on_lost=self.superseded.set,
-            on_state=self._on_lease,
+            on_state=lambda state: self._on_lease(state, signals),
         )
         jobs.start_optional("lease", lambda: lease.keep(jobs))
         jobs.start_optional("flush-waiting", lambda: self._flush_waiting(jobs))
@@ -287,6 +289,7 @@ class Call:
         )
         self.fence = grant.fence
         self.session_number = grant.session_number
+        self._registered = True
         self.pattern = pattern_of(
             self._settings.pattern,
             turns=grant.version,
@@ -350,8 +353,24 @@ class Call:
             )
         return outbox
 
-    async def _bind_later(self, jobs: Jobs, on_bound: Callable[[ConversationId], None]) -> None:
-        """The backend was away at the start: ask again until it names the conversation."""
+    async def _recover(self, conversation_id: ConversationId, backend: Backend | None) -> Recovered:
+        recovery = Recovery(
+            backend=backend,
+            outbox_folder=self._layers.placement.folder if self._layers.placement else None,
+            clock=self._layers.clock,
+            deadline_s=self._settings.load_s,
+        )
+        recovered = await recovery.recover(conversation_id, limit=self._settings.limits.keep)
+        self._layers.observer.hydrated(recovered.source, recovered.took_ms / 1000)
+        return recovered
+
+    async def _bind_later(self, jobs: Jobs, signals: CallSignals) -> None:
+        """The backend was away at the start: ask again until it names the conversation.
+
+        What the conversation already held is read then, so that the agent remembers late rather
+        than never.
+        """
+        said_before = self.recovered.events
         backend = self._layers.backend
         assert backend is not None
         backoff = Backoff(base_s=0.5, cap_s=5.0)
@@ -363,11 +382,15 @@ class Call:
                 attempt += 1
                 await jobs.stopped(within_s=backoff.delay_s(attempt))
                 continue
-            if self._outbox is not None and self.conversation_id is not None:
+            if self.conversation_id is None:
+                return
+            if self._outbox is not None:
                 self._outbox.bind(self.conversation_id)
-            if self.conversation_id is not None:
-                self._layers.observer.degraded("backend", on=False)
-                on_bound(self.conversation_id)
+            self._layers.observer.degraded("backend", on=False)
+            signals.bound(self.conversation_id)
+            known = {event.event_id for event in (*said_before, *self.store.conversation.window)}
+            late = await self._recover(self.conversation_id, backend)
+            signals.history([e for e in late.events if e.event_id not in known])
             return
 
     async def _flush_waiting(self, jobs: Jobs) -> None:
@@ -375,6 +398,15 @@ class Call:
             if self.store.degraded:
                 self.store.flush_waiting()
 
-    def _on_lease(self, state: LeaseState) -> None:
-        """A higher fence alone takes nothing away: the live holder of the lease speaks on."""
-        self.session_number = max(self.session_number, state.session_number)
+    def _on_lease(self, state: LeaseState, signals: CallSignals) -> None:
+        """A higher fence alone takes nothing away: the live holder of the lease speaks on.
+
+        A higher session number means a clear: the window is gone before the number is ours, and
+        the next heartbeat, which reports it, says the truth.
+        """
+        if state.session_number <= self.session_number:
+            return
+        self.store.clear(state.session_number)
+        signals.cleared()
+        self.session_number = state.session_number
+        log.info("context cleared", extra=self.log_fields)

@@ -1,8 +1,24 @@
 """What a call needs of others."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from voice_agent.domain.events import Event
+from voice_agent.domain.ids import ConversationId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSignals:
+    """What a running call learns late. Called on the event loop; they return at once.
+
+    ``bound``: the conversation's id is known for good. ``history``: what it already held, when it
+    could not be read at the start. ``cleared``: a new session began, show the model nothing.
+    """
+
+    bound: Callable[[ConversationId], None]
+    history: Callable[[Sequence[Event]], None]
+    cleared: Callable[[], None]
 
 
 class CallObserver(Protocol):

@@ -78,6 +78,17 @@ class VoiceAgent(Agent):
         """
         await self.update_chat_ctx(shaped(self.chat_ctx, window))
 
+    async def remember(self, history: Sequence[Event]) -> None:
+        """Put in front of the call what could only be read after it had begun."""
+        context = chat_context_of(history)
+        context.items.extend(self.chat_ctx.items)
+        await self.update_chat_ctx(context)
+
+    async def forget(self) -> None:
+        """A new session began: stop what is being said, and show the model nothing of before."""
+        await self.update_chat_ctx(ChatContext.empty())
+        await self.session.interrupt()
+
     async def on_user_turn_completed(self, turn_ctx: ChatContext, new_message: ChatMessage) -> None:
         """Only for turns of the STT-LLM-TTS pipeline. Must not raise: that would be silence.
 

@@ -19,9 +19,10 @@ from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputO
 
 from voice_agent.aio.backoff import Backoff
 from voice_agent.aio.clock import Clock
-from voice_agent.aio.supervisor import Jobs, Supervision
+from voice_agent.aio.supervisor import Job, Jobs, Supervision
 from voice_agent.call.call import Call, Place, Pointer
 from voice_agent.call.opening import opening
+from voice_agent.call.ports import CallSignals
 from voice_agent.domain.events import Event
 from voice_agent.domain.ids import ConversationId, JobId, RoomName
 from voice_agent.room.agent import VoiceAgent
@@ -86,9 +87,14 @@ class CallJob:
         then ends the job.
         """
         try:
-            async with asyncio.TaskGroup() as together:
-                together.create_task(self._connect())
-                together.create_task(self._call.load())
+            if self._call.needs_caller:
+                await self._connect()
+                await self._find_caller()
+                await self._call.load()
+            else:
+                async with asyncio.TaskGroup() as together:
+                    together.create_task(self._connect())
+                    together.create_task(self._call.load())
             if self._call.already_served:
                 self._ending.note("already_served")
                 self._ctx.shutdown("already_served")
@@ -134,6 +140,15 @@ class CallJob:
         async with asyncio.timeout(self._parts.connect_s):
             await self._ctx.connect()
 
+    async def _find_caller(self) -> None:
+        """Wait for whoever calls; where nobody comes in time the room stays the key."""
+        try:
+            async with asyncio.timeout(self._parts.connect_s):
+                caller = await self._ctx.wait_for_participant()
+        except TimeoutError:
+            return
+        self._call.point_to_caller(caller.identity)
+
     def _make_agent(self, people: People) -> VoiceAgent:
         first = opening(
             self._call.recovered.events,
@@ -161,8 +176,7 @@ class CallJob:
 
     async def _keep(self, session: AgentSession[Any]) -> None:
         jobs = await self._supervision.start()
-        await self._call.keep(jobs, on_bound=lambda bound: self._point_later(jobs.start_optional,
-                                                                             bound))  # fmt: skip
+        await self._call.keep(jobs, self._signals(jobs))
         jobs.start_watch("superseded", lambda: self._watch_superseded(session))
         jobs.start_optional("show-fence", self._show_fence)
         session.on("agent_state_changed", lambda event: self._shape_later(event, jobs))
@@ -176,8 +190,14 @@ class CallJob:
         self._shaped_from = window[:1]
         jobs.start_optional("shape-context", lambda: agent.shape_context(window))
 
-    def _point_later(self, start: Callable[..., Any], conversation_id: ConversationId) -> None:
-        start("room-pointer", lambda: self._write_pointer(conversation_id))
+    def _signals(self, jobs: Jobs) -> CallSignals:
+        agent = self._agent
+        assert agent is not None
+        return CallSignals(
+            bound=lambda bound: _started(jobs, "room-pointer", lambda: self._write_pointer(bound)),
+            history=lambda events: _started(jobs, "remember", lambda: agent.remember(events)),
+            cleared=lambda: _started(jobs, "forget", agent.forget),
+        )
 
     async def _write_pointer(self, conversation_id: ConversationId) -> None:
         """Write the conversation into the room's metadata (S1.1); racing agents write the same."""
@@ -216,6 +236,10 @@ class CallJob:
         if event.reason == lk.CloseReason.ERROR:
             self._ending.note("session_error")
         self._ctx.shutdown(event.reason.value)
+
+
+def _started(jobs: Jobs, name: str, job: Job) -> None:
+    jobs.start_optional(name, job)
 
 
 async def _on_typed(session: AgentSession[Any], event: TextInputEvent) -> None:

@@ -61,6 +61,7 @@ class VoiceServer(AgentServer):
         """Start the children, wait until they can serve, then take calls."""
         loop = asyncio.get_running_loop()
         metrics = self._metrics = self._what.open_metrics()
+        metrics.rooms.set_function(lambda: self.room_count)
         loop.add_reader(metrics.fileno(), metrics.receive)
         self._open.callback(metrics.close)
         self._open.callback(loop.remove_reader, metrics.fileno())

@@ -51,19 +51,21 @@ class Lease:
     async def keep(self, jobs: Jobs) -> None:
         """Renew the lease until the call stops or the lease is lost."""
         while not self.is_lost and not jobs.stopping.is_set():
-            await self._beat()
-            await jobs.stopped(within_s=HEARTBEAT_S)
+            if not await self._beat():
+                await jobs.stopped(within_s=HEARTBEAT_S)
 
-    async def _beat(self) -> None:
+    async def _beat(self) -> bool:
+        """Send one heartbeat; say whether the next one has news to tell and should not wait."""
         conversation_id = self._holder.conversation_id()
         if conversation_id is None:
-            return  # the backend has not named the conversation yet
+            return False  # the backend has not named the conversation yet
+        known = self._holder.session_number()
         try:
             state = await self._backend.renew_lease(
                 conversation_id,
                 self._holder.writer_id,
                 last_ordinal=self._holder.last_ordinal(),
-                session_number=self._holder.session_number(),
+                session_number=known,
             )
         except LeaseHeld:
             self.is_waiting = True
@@ -78,3 +80,5 @@ class Lease:
         else:
             self.is_waiting = False
             self._on_state(state)
+            return self._holder.session_number() != known
+        return False

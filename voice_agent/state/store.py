@@ -71,6 +71,12 @@ class Store:
         if cut:
             self._events.trimmed(cut)
 
+    def clear(self, session_number: int) -> None:
+        """A new session began: the window is empty; the log itself keeps everything."""
+        self.conversation = Conversation(
+            session_number=session_number, state=self.conversation.state
+        )
+
     def flush_waiting(self) -> bool:
         """Offer what waits to the outbox again; say whether nothing waits any more."""
         if self._outbox is not None and self._waiting:

@@ -8,7 +8,7 @@ import logging
 LIVEKIT_PERSONAL = frozenset(
     ("room", "participant", "participant_identity", "text", "transcript", "user_input", "identity")
 )
-"""Fields of livekit-agents' own records that hold what our rules keep out of logs."""
+"""Fields that livekit-agents puts into records (its own, and ours made in a job)."""
 
 
 class PersonalContent(logging.Filter):
@@ -22,9 +22,8 @@ class PersonalContent(logging.Filter):
         """Always let the record through, without its personal fields."""
         if self._keep:
             return True
-        foreign = record.name.startswith("livekit")
         for key in list(record.__dict__):
-            if "pii" in key.split(".") or (foreign and key in LIVEKIT_PERSONAL):
+            if "pii" in key.split(".") or key in LIVEKIT_PERSONAL:
                 del record.__dict__[key]
         return True
 

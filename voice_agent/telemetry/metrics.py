@@ -75,7 +75,6 @@ class WorkerMetrics:
             for name, (kind, text, labels) in SERIES.items()
         }
         self.rooms = Gauge("voice_rooms", "Calls running.", registry=registry)
-        self.load = Gauge("voice_load", "Load reported to LiveKit (0 to 1).", registry=registry)
 
     def fileno(self) -> int:
         """For the event loop's ``add_reader``."""
