@@ -10,7 +10,7 @@ pytestmark = pytest.mark.scenario
 
 SAID = {
     "pause_name.wav": ("my name is", "grace hopper"),
-    "pause_time.wav": ("please tell me what time it is in", "paris"),
+    "pause_time.wav": ("tell me what time it is in", "paris"),
     "pause_home.wav": ("at the moment", "i live in madrid"),
 }
 
@@ -27,7 +27,7 @@ async def test_sentences_with_half_a_second_of_silence_inside_are_one_message_ea
     heard = texts(messages)
     assert len(heard) == len(SAID), heard
     for words, (before, after) in zip(heard, SAID.values(), strict=True):
-        assert words.startswith(before), heard
+        assert before in words, heard  # "please" is heard as "place" now and then
         assert words.endswith(after), heard
     answers = [m for m in messages if m["role"] == "assistant"][1:]  # the first is the greeting
     assert not any(m["interrupted"] for m in answers), answers

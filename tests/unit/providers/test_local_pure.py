@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from voice_agent.providers.local import wire
-from voice_agent.providers.local.completeness import is_complete
+from voice_agent.providers.local.completeness import hands_over, is_complete
 from voice_agent.providers.local.segments import WINDOW_BYTES, WINDOW_S, Cue, Pacing, Segmenter
 from voice_agent.providers.local.sentences import PIECE_CHARS, pieces
 
@@ -24,7 +24,9 @@ def test_a_settled_utterance_ends_after_the_short_silence_and_keeps_its_first_so
     feed(segmenter, 1.0, 0.01)
     assert feed(segmenter, 0.4, 0.9) == [Cue.STARTED]
     assert feed(segmenter, 0.13, 0.01) == [Cue.PAUSED]
-    assert segmenter.settle(segmenter.utterance()) is None  # not silent for long enough yet
+    assert (
+        segmenter.settle(segmenter.utterance(), sure=True) is None
+    )  # not silent for long enough yet
     assert feed(segmenter, 0.15, 0.01) == [Cue.ENDED]
     utterance = segmenter.utterance()
     seconds = len(utterance.pcm) / WINDOW_BYTES * WINDOW_S
@@ -47,7 +49,7 @@ def test_what_was_settled_before_the_speaker_went_on_counts_no_more() -> None:
     feed(segmenter, 0.15, 0.01)
     before = segmenter.utterance()
     feed(segmenter, 0.2, 0.9)
-    assert segmenter.settle(before) is None
+    assert segmenter.settle(before, sure=True) is None
     assert feed(segmenter, 0.3, 0.01) == [Cue.PAUSED]
 
 
@@ -55,7 +57,16 @@ def test_a_late_settlement_ends_the_utterance_at_once() -> None:
     segmenter = Segmenter(Pacing())
     feed(segmenter, 0.4, 0.9)
     feed(segmenter, 0.5, 0.01)
-    assert segmenter.settle(segmenter.utterance()) is Cue.ENDED
+    assert segmenter.settle(segmenter.utterance(), sure=True) is Cue.ENDED
+
+
+def test_words_that_could_go_on_are_given_time_for_a_pause_for_thought() -> None:
+    segmenter = Segmenter(Pacing())
+    feed(segmenter, 0.4, 0.9)
+    feed(segmenter, 0.3, 0.01)
+    assert segmenter.settle(segmenter.utterance(), sure=False) is None
+    assert feed(segmenter, 0.25, 0.01) == []
+    assert feed(segmenter, 0.1, 0.01) == [Cue.ENDED]
 
 
 def test_words_are_wanted_every_half_second_of_speech() -> None:
@@ -114,6 +125,21 @@ def test_whole_sentences_are_complete(text: str) -> None:
 )
 def test_beginnings_of_sentences_are_not_complete(text: str) -> None:
     assert not is_complete(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["What time is it?", "Hello, who are you?", "Hello. Can you count to twenty?"]
+)
+def test_a_question_that_stands_alone_hands_the_turn_over(text: str) -> None:
+    assert hands_over(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["My name is Ada Lovelace.", "What?", "No.", "What time is it in?", "", "Five o'clock today?"],
+)
+def test_a_statement_may_go_on(text: str) -> None:
+    assert not hands_over(text)
 
 
 def test_a_reply_is_cut_into_sentences_and_no_word_is_lost() -> None:

@@ -31,6 +31,8 @@ _ENDS_A_QUESTION = _set("is are was were am in at from with about for to by i we
 _OPENING = _set(
     "at in on for from with during after before when if while because since although and but"
 )
+_ASKS = _QUESTION | _set("can could would will shall should may have has")
+_SHORTEST_QUESTION = 3  # "who are you", "what is that": shorter ones are often taken up again
 _OPENING_WORDS = 4  # "at the moment", "in the evening": an opening without its sentence
 
 
@@ -49,3 +51,15 @@ def is_complete(text: str) -> bool:
         asks = text.rstrip().endswith("?") and last_sentence[0] in _QUESTION
         return asks and last_sentence[-1] in _ENDS_A_QUESTION and len(last_sentence) <= 4
     return True
+
+
+def hands_over(text: str) -> bool:
+    """Whether ``text`` is a question that stands alone: nobody pauses for thought after one.
+
+    After a statement people do ("My name is Ada Lovelace ... and I live in Lisbon"), so it is given
+    time for it (``Pacing.likely_s``).
+    """
+    last_sentence = re.split(r"[.!?,]\s+", text.lower().strip())[-1]
+    words = _WORD.findall(last_sentence.replace("’", "'"))
+    asks = last_sentence.endswith("?") and len(words) >= _SHORTEST_QUESTION and words[0] in _ASKS
+    return asks and is_complete(text)

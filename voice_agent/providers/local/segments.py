@@ -36,7 +36,8 @@ class Pacing:
     silence_probability: float = 0.35  # while someone speaks: below it a window is silence
     start_s: float = 0.05
     pause_s: float = 0.09
-    end_s: float = 0.25  # when the words so far can stand alone (``settle``)
+    end_s: float = 0.25  # when the words so far hand the turn over (``settle``)
+    likely_s: float = 0.6  # when they can stand alone: longer than a pause for thought (0.5 s)
     unsure_s: float = 0.8  # when they cannot, or are not known yet
     words_s: float = 0.5
     preroll_s: float = 0.3  # first sounds lie before the moment the model is sure
@@ -69,7 +70,7 @@ class Segmenter:
         self._silence_run = 0
         self._since_words = 0
         self._paused = False
-        self._settled = False
+        self._enough_s = pacing.unsure_s
         self.speaking = False
 
     def feed(self, window: bytes, probability: float) -> Cue | None:
@@ -95,12 +96,15 @@ class Segmenter:
             ended_s=self._last_speech * WINDOW_S,
         )
 
-    def settle(self, utterance: Utterance) -> Cue | None:
-        """Take notice that the words of ``utterance`` can stand alone: it may end soon, or now."""
+    def settle(self, utterance: Utterance, *, sure: bool) -> Cue | None:
+        """Take notice that the words of ``utterance`` can stand alone: it may end soon, or now.
+
+        ``sure``: they hand the turn over, so that nothing more is to be expected.
+        """
         now = self.utterance()
         if self.speaking and (now.number, now.ended_s) == (utterance.number, utterance.ended_s):
-            self._settled = True
-            if self._silence_run * WINDOW_S >= self._pacing.end_s:
+            self._enough_s = self._pacing.end_s if sure else self._pacing.likely_s
+            if self._silence_run * WINDOW_S >= self._enough_s:
                 return self._end()
         return None
 
@@ -113,7 +117,7 @@ class Segmenter:
         if self._speech_run * WINDOW_S < self._pacing.start_s:
             return None
         self._number += 1
-        self.speaking, self._paused, self._settled = True, False, False
+        self.speaking, self._paused, self._enough_s = True, False, self._pacing.unsure_s
         self._heard = list(self._windows)
         self._began = self._position - self._speech_run
         self._last_speech = self._position
@@ -122,7 +126,7 @@ class Segmenter:
 
     def _follow_speech(self) -> Cue | None:
         self._last_speech = self._position
-        self._settled = False
+        self._enough_s = self._pacing.unsure_s
         self._since_words += 1
         if len(self._heard) * WINDOW_S >= self._pacing.longest_s:
             return self._end()
@@ -137,8 +141,7 @@ class Segmenter:
     def _follow_silence(self) -> Cue | None:
         silence_s = self._silence_run * WINDOW_S
         is_long = len(self._heard) * WINDOW_S >= self._pacing.long_s
-        enough_s = self._pacing.end_s if self._settled else self._pacing.unsure_s
-        if silence_s >= (self._pacing.pause_s if is_long else enough_s):
+        if silence_s >= (self._pacing.pause_s if is_long else self._enough_s):
             return self._end()
         if silence_s >= self._pacing.pause_s and not self._paused:
             self._paused, self._since_words = True, 0

@@ -33,7 +33,7 @@ from livekit.local_inference import VAD
 
 from voice_agent.domain.errors import LayerUnavailable
 
-from .completeness import is_complete
+from .completeness import hands_over, is_complete
 from .segments import WINDOW_BYTES, Cue, Pacing, Segmenter, Utterance
 from .speech_client import RequestNotSpoken, SpeechClient
 from .wire import RECOGNITION_RATE, Urgency
@@ -247,7 +247,7 @@ class LocalRecognizeStream(stt.RecognizeStream):
             return
         # lets the session begin its reply now; it is dropped if the speaker goes on
         self._emit(stt.SpeechEventType.PREFLIGHT_TRANSCRIPT, utterance, text)
-        self._act(self._segmenter.settle(utterance))
+        self._act(self._segmenter.settle(utterance, sure=hands_over(text)))
 
     def _emit(self, kind: stt.SpeechEventType, utterance: Utterance, text: str) -> None:
         if not text and kind is not stt.SpeechEventType.FINAL_TRANSCRIPT:
