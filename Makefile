@@ -1,6 +1,6 @@
 # A convenience: every verb is dev.py's own, which works without make.
 PYTHON ?= python3
-VERBS := run test demo stop clean check setup lock
+VERBS := run test demo chaos stop clean check setup lock
 
 .DEFAULT_GOAL := help
 .PHONY: help $(VERBS)

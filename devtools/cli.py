@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from devtools import checks, clean, demo, lock_requirements, run, setup
+from devtools import chaos, checks, clean, demo, lock_requirements, run, setup
 from devtools.console import complain
 from devtools.errors import DevError
 
@@ -14,7 +14,7 @@ def main(argv: list[str]) -> int:
     """Run one verb; what goes wrong is one line, and where it helps the end of a log."""
     verb, *rest = argv or ["--help"]
     try:
-        if verb in {"test", "demo"}:  # what follows is pytest's, or the demo's
+        if verb in {"test", "demo", "chaos"}:  # what follows is theirs
             return _with_words(verb, rest[1:] if rest[:1] == ["--"] else rest)
         return _plain(_arguments().parse_args(argv or ["--help"]))
     except DevError as exc:
@@ -33,6 +33,7 @@ def _arguments() -> argparse.ArgumentParser:
     verbs.add_parser("run", help="set up, start everything, print the page's address")
     verbs.add_parser("test", help="set up and run all tests (what follows is given to pytest)")
     verbs.add_parser("demo", help="set up and play the scripted proof in a real room")
+    verbs.add_parser("chaos", help="kill everything around many calls, check that nothing is lost")
     verbs.add_parser("stop", help="stop what runs, or what a killed run left behind")
     check = verbs.add_parser("check", help="format, lint, types, import rules, unit tests")
     check.add_argument("--static", action="store_true", help="without the unit tests")
@@ -49,6 +50,9 @@ def _with_words(verb: str, words: list[str]) -> int:
     if verb == "test":
         setup.ensure("dev")
         return checks.test(words)
+    if verb == "chaos":
+        setup.ensure("dev")
+        return chaos.chaos(words)
     setup.ensure("run")
     return demo.demo(words)
 
