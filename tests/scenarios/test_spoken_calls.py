@@ -236,7 +236,8 @@ async def test_worker_and_relay_count_what_jobs_do(calling: Calling, spoken: Pat
         await calling.said(call.conversation_id, 1)
         worker = await fetched(calling.system.worker.metrics_url)
         relay = await fetched(calling.system.worker.relay_metrics_url)
-    assert "voice_rooms 1.0" in worker
+    rooms = next(line for line in worker.splitlines() if line.startswith("voice_rooms "))
+    assert float(rooms.split()[1]) >= 1
     assert 'voice_turn_delay_seconds_count{stage="e2e"}' in worker
     assert 'voice_turns_total{outcome="completed"}' in worker
     assert "lk_agents_active_job_count" in worker

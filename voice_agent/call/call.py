@@ -319,6 +319,7 @@ class Call:
             clock=self._layers.clock,
             new_id=self._layers.new_id,
             on_recorded=self._layers.observer.recorded,
+            session_number=lambda: self.session_number if self._registered else None,
         )
         standing = [e.body.text for e in conversation.window if isinstance(e.body, Summary)]
         self.summaries = Summaries(

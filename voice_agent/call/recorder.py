@@ -22,11 +22,14 @@ class Recorder:
         clock: Clock,
         new_id: Callable[[], str],
         on_recorded: Callable[[Event], None],
+        session_number: Callable[[], int | None] = lambda: None,
     ) -> None:
+        """``session_number``: the current one, once the backend has said it; never a guess."""
         self._store = store
         self._clock = clock
         self._new_id = new_id
         self._on_recorded = on_recorded
+        self._session_number = session_number
         self._ordinal = 0
         self.turns = Turns(lambda: TurnId(new_id()))
 
@@ -44,6 +47,7 @@ class Recorder:
             at=self._clock.now(),
             body=body,
             turn_id=turn_id,
+            session_number=self._session_number(),
         )
         self._store.append(event)
         self._on_recorded(event)
