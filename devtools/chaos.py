@@ -11,7 +11,8 @@ from devtools.paths import ROOT, VENV, python_of
 def chaos(args: list[str]) -> int:
     """Become the chaos run; it ends what it started, also at a Ctrl-C."""
     os.umask(0o077)
-    disk.require({Path(tempfile.gettempdir()): figures.START_MB}, what="a chaos run (data and logs)")
+    folder = Path(tempfile.gettempdir())
+    disk.require({folder: figures.START_MB}, what="a chaos run (data and logs)")
     python = str(python_of(VENV))
     os.chdir(ROOT)
     os.execv(python, [python, "-m", "simulators.chaos", *args])
