@@ -1,7 +1,7 @@
 """The HTTP client: httpx's interface, aiohttp underneath.
 
 httpx's own transport leaves 9 of 10 connection pools unusable when calls are cancelled again and
-again, which a person who interrupts the agent does (facts/performance.md §4, encode/httpcore
+again, which a person who interrupts the agent does (docs/adr/0005, encode/httpcore
 #1093); aiohttp leaves none, at a quarter of the CPU. docs/adr/0005 has the figures.
 """
 

@@ -1,4 +1,4 @@
-"""Bodies and answers of the HTTP API (API.md). Unknown fields are ignored."""
+"""Bodies and answers of the HTTP API (docs/events.md). Unknown fields are ignored."""
 
 from typing import Any
 

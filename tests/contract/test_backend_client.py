@@ -159,7 +159,7 @@ async def test_whatever_the_network_does_is_one_error_within_the_deadline(
 
 
 def test_every_exception_of_the_libraries_is_mapped() -> None:
-    """STYLE 17: a new one in a later version fails here, not in a call."""
+    """CONTRIBUTING.md: a new one in a later version fails here, not in a call."""
     foreign = [each for module in (httpx, aiohttp) for each in vars(module).values()
                if isinstance(each, type) and issubclass(each, Exception)]  # fmt: skip
     not_ours = {httpx.CookieConflict}  # raised by a look-up in a cookie jar: we have none
@@ -186,7 +186,7 @@ def test_a_status_says_whether_to_try_again(status: int, kind: type[Exception]) 
 async def test_a_hundred_cancelled_calls_leave_the_pool_usable(
     proxy: FaultProxy, token: str
 ) -> None:
-    """A person who interrupts cancels calls; plain httpx then loses its pool (facts §4)."""
+    """A person who interrupts cancels calls; plain httpx then loses its pool (docs/adr/0005)."""
     async with backend_http(url=proxy.url, token=token, timeout_s=5) as http:
         client = BackendClient(http, timeout_s=5)
         await client.resolve_conversation("pool")

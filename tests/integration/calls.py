@@ -9,7 +9,6 @@ from voice_agent.domain.ids import EventId, TurnId, WriterId
 from voice_agent.state.codec import encode_event, instant
 from voice_agent.state.outbox import Header, Outbox, Placement
 
-
 _last = [datetime.now(UTC)]
 
 

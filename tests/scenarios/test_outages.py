@@ -53,7 +53,7 @@ async def test_the_backend_dies_in_mid_call_and_nobody_in_the_call_hears_it(
 async def test_a_call_begins_while_the_backend_is_away_and_is_delivered_later(
     own: System, spoken: Path
 ) -> None:
-    """DESIGN.md §3: a local key, a claimed fence, and the relay resolves."""
+    """ARCHITECTURE.md: a local key, a claimed fence, and the relay resolves."""
     async with calling_on(own) as calling:
         async with calling.call() as (call, caller):
             await caller.turn(spoken / "name.wav")

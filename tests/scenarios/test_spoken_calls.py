@@ -109,7 +109,7 @@ async def test_after_a_crash_a_new_agent_goes_on_without_a_greeting_and_remember
 
 
 async def test_whoever_comes_back_to_the_room_is_answered(calling: Calling, spoken: Path) -> None:
-    """A plain worker stays mute for good here (facts/real-rooms.md §2)."""
+    """A plain worker stays mute for good here."""
     async with calling.call() as (call, caller):
         await caller.turn(spoken / "name.wav")
     async with Caller.join(call.url, call.token) as again:
@@ -120,7 +120,7 @@ async def test_whoever_comes_back_to_the_room_is_answered(calling: Calling, spok
 
 
 async def test_no_participant_can_read_the_prompt(calling: Calling, spoken: Path) -> None:
-    """livekit-agents 1.8.9 serves anybody who asks, unless session_host is off (facts §3)."""
+    """livekit-agents 1.8.9 serves anybody who asks, unless session_host is off."""
     async with calling.call() as (call, caller):
         async with joined(calling, call.room, "mallory") as mallory:
             agent = next(p for p in mallory.remote_participants.values()
@@ -206,7 +206,7 @@ async def _gone(pid: int) -> bool:
 
 
 async def test_signals_to_a_job_process_do_not_end_its_call(calling: Calling, spoken: Path) -> None:
-    """``docker stop`` signals the whole group; the worker answers for it (facts §1.3)."""
+    """``docker stop`` signals the whole group; the worker answers for it."""
     async with calling.call() as (call, caller):
         pid = await calling.pid(call.room)
         os.kill(pid, signal.SIGTERM)

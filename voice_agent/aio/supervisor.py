@@ -69,7 +69,7 @@ class Jobs:
     async def _contained(self, name: str, job: Job) -> None:
         try:
             await job()
-        except Exception as exc:  # the supervisor: one of the four places (STYLE 19)
+        except Exception as exc:  # the supervisor: one of the four places (CONTRIBUTING.md)
             log.exception("job failed", extra={"job": name, "error_type": type(exc).__name__})
 
     async def _run(self, name: str, job: Job, restarts: int) -> None:

@@ -1,4 +1,4 @@
-"""The events of the conversation log: a closed list of kinds (API.md), each with its body.
+"""The events of the conversation log: a closed list of kinds (docs/events.md), each with its body.
 
 An event is written once and never changed. Its place in the log is its writer's fence and its
 ``ordinal``; its identity is ``event_id``. Neither the conversation nor the fence is in it: both

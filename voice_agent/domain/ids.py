@@ -20,5 +20,5 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def is_id(value: object) -> bool:
-    """Say whether ``value`` may be an id of ours: 1 to 64 of ``[A-Za-z0-9_-]`` (API.md)."""
+    """Say whether ``value`` may be an id of ours: 1 to 64 of ``[A-Za-z0-9_-]`` (docs/events.md)."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None

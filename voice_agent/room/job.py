@@ -35,7 +35,7 @@ from voice_agent.room.persona import Persona
 log = logging.getLogger(__name__)
 
 FENCE_ATTRIBUTE = "throughline.fence"
-"""What other agents in the room see of us: the higher fence speaks (DESIGN.md §1)."""
+"""What other agents in the room see of us: the higher fence speaks (ARCHITECTURE.md)."""
 STOP_S = 2.0
 
 
@@ -123,7 +123,7 @@ class CallJob:
                 text_input=TextInputOptions(text_input_cb=_on_typed),
                 close_on_disconnect=False,  # one leaving ends nothing; see People
             ),
-            session_host=False,  # else any participant may read the prompt (facts §3)
+            session_host=False,  # else any participant may read the prompt (docs/livekit-agents.md)
             record=False,
         )
         people.watch(session)

@@ -34,7 +34,7 @@ from voice_agent.domain.ids import CallId, Identity, ItemId, SpeechId
 log = logging.getLogger(__name__)
 
 SEEN_MAX = 500
-"""Announcements of the same item come at most a few items apart (facts §1.5)."""
+"""Announcements of the same item come at most a few items apart (docs/livekit-agents.md)."""
 DELAYS = {
     "transcription_delay": "transcription_s",
     "end_of_turn_delay": "end_of_turn_s",
@@ -236,7 +236,7 @@ class Listener:
         return SpeechId(handle.id) if handle is not None else None
 
     def _is_repeated(self, item_id: str) -> bool:
-        """The same item may be announced twice (facts §1.6)."""
+        """The same item may be announced twice (docs/livekit-agents.md)."""
         if item_id in self._seen:
             return True
         self._seen[item_id] = None

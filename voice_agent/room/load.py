@@ -1,7 +1,7 @@
 """The load that LiveKit is told: ours, not the whole machine's.
 
 The default (CPU of the machine) makes a worker refuse calls because of somebody else's program, and
-a refused dispatch is lost for good (facts/real-rooms.md §3.1).
+a refused dispatch is lost for good (docs/livekit-agents.md).
 """
 
 from collections.abc import Callable

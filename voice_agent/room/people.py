@@ -1,7 +1,7 @@
 """Who is in the room, and whom the agent listens to.
 
 livekit-agents links the first person and forgets to link anybody else when that one leaves: the
-agent stays, mute (facts/real-rooms.md §2). Here whoever is back, or still there, is linked.
+agent stays, mute (docs/livekit-agents.md). Here whoever is back, or still there, is linked.
 """
 
 import logging

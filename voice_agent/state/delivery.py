@@ -26,7 +26,7 @@ from voice_agent.state.ports import Backend, Registration
 log = logging.getLogger(__name__)
 
 BATCH_EVENTS = 50
-"""facts/performance.md §3: batches of 50 reach the database's own rate."""
+"""docs/adr/0008: batches of 50 reach the database's own rate."""
 BATCH_BYTES = 512 * 1024
 READ_BYTES = 4 << 20
 DIED = "agent_died"

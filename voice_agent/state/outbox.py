@@ -2,7 +2,7 @@
 
 An event is in it before anything else of ours sees it; it leaves it only when the backend has
 acknowledged it. One append-only file per job process (sharing one between processes costs 6 times
-as much: facts/performance.md §1), held by a file lock for as long as the process lives: the relay
+as much: docs/adr/0002), held by a file lock for as long as the process lives: the relay
 knows by the lock, not by a guess, whether a writer is dead.
 
 If the file is lost (its volume went with the pod) what the backend did not have yet is lost;

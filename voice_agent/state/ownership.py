@@ -16,7 +16,7 @@ from voice_agent.state.ports import Backend, LeaseState
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 1.0
-"""DESIGN.md §1: the lease lives 3 s, so two heartbeats may be lost."""
+"""ARCHITECTURE.md: the lease lives 3 s, so two heartbeats may be lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

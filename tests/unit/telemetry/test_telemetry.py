@@ -1,4 +1,4 @@
-"""Figures arrive from job processes; personal content stays out of logs (STYLE 35)."""
+"""Figures arrive from job processes; personal content stays out of logs (CONTRIBUTING.md)."""
 
 import logging
 import multiprocessing
