@@ -125,16 +125,6 @@ class LocalSettings(_Group):
     )
 
 
-class LlmSettings(_Group):
-    """Any OpenAI-compatible server in the place of the rules."""
-
-    base_url: str | None = Field(
-        default=None, description="Address, e.g. of Ollama, llama.cpp or vLLM; none = the rules."
-    )
-    model: str = Field(default="default", description="Its model.")
-    api_key: SecretStr = Field(default=SecretStr("none"), description="Its key, if it wants one.")
-
-
 class OutboxSettings(_Group):
     """The write-ahead log on this pod's disk."""
 
@@ -189,11 +179,17 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9_-]{1,64}$",
         description="The name that calls are dispatched to.",
     )
+    llm_base_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Any OpenAI-compatible server in the place of the rules (Ollama, vLLM ...).",
+    )
+    llm_model: str = Field(default="default", description="Its model.")
+    llm_api_key: SecretStr = Field(default=SecretStr("none"), description="Its key, if it has one.")
     worker: WorkerSettings = WorkerSettings()
     call: CallSettings = CallSettings()
     turn: TurnSettings = TurnSettings()
     local: LocalSettings = LocalSettings()
-    llm: LlmSettings = LlmSettings()
     outbox: OutboxSettings = OutboxSettings()
     relay: RelaySettings = RelaySettings()
     client: ClientSettings = ClientSettings()

@@ -65,7 +65,7 @@ def _parts(settings: Settings, runtime: Runtime) -> JobParts:
     layers = call_layers(
         settings,
         observer=MetricsObserver(metrics),
-        summariser=ModelSummariser(_llm(settings)) if settings.llm.base_url else RuleSummariser(),
+        summariser=ModelSummariser(_llm(settings)) if settings.llm_base_url else RuleSummariser(),
     )
     return JobParts(
         make_call=functools.partial(make_call, settings, layers),
@@ -106,15 +106,15 @@ def make_session(settings: Settings, runtime: Runtime) -> AgentSession[Any]:
 
 
 def _llm(settings: Settings) -> LLM[Any]:
-    if settings.llm.base_url is None:
+    if settings.llm_base_url is None:
         return RuleLLM()
     # 19 MiB and 0.3 s that a job without it does not pay
     from livekit.plugins import openai
 
     return openai.LLM(
-        model=settings.llm.model,
-        base_url=settings.llm.base_url,
-        api_key=settings.llm.api_key.get_secret_value(),
+        model=settings.llm_model,
+        base_url=settings.llm_base_url,
+        api_key=settings.llm_api_key.get_secret_value(),
     )
 
 

@@ -12,10 +12,13 @@ def main(agent_file: Path, *, dev: bool, more: list[str]) -> int:
     """Run the worker until SIGTERM or Ctrl-C; it drains its calls first (``start``)."""
     try:
         settings = load()
+        from voice_agent.bootstrap.preflight import look
         from voice_agent.bootstrap.worker import check, check_ports
 
         check(settings)
         check_ports(settings)
+        for line in look(settings):
+            sys.stderr.write(f"agent: {line}\n")
     except SettingsError as exc:
         sys.stderr.write(f"agent: {exc}\n")
         return BAD_SETTINGS

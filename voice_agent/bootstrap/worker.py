@@ -23,6 +23,8 @@ ALREADY_SERVED = 3
 """The speech process's exit code when another one has the socket."""
 VOICES_READY_S = 20.0
 """The speech process loads and warms up in about 3 s (measured, docs/voices.md)."""
+LIVEKIT_RETRIES = 10_000
+"""More than a day at 10 s each; after that livekit-agents drains and ends with code 0."""
 PRELOADED = ["voice_agent.bootstrap.preload"]
 
 
@@ -55,6 +57,7 @@ def make_server() -> VoiceServer:
         port=settings.worker.health_port,
         prometheus_port=settings.worker.metrics_port or None,
         preload_modules=PRELOADED,
+        max_retry=LIVEKIT_RETRIES,
         ws_url=settings.livekit_url,
         api_key=settings.livekit_api_key,
         api_secret=settings.livekit_api_secret.get_secret_value(),
