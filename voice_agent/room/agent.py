@@ -19,6 +19,7 @@ from livekit.agents.llm import (
 )
 
 from voice_agent.call.opening import Opening
+from voice_agent.call.person import Person
 from voice_agent.domain.events import Event, Message, Summary, ToolCall, ToolResult
 from voice_agent.room.persona import Persona
 
@@ -77,6 +78,10 @@ class VoiceAgent(Agent):
         Never for a realtime session: there a trim would be taken for a removal.
         """
         await self.update_chat_ctx(shaped(self.chat_ctx, window))
+
+    async def know(self, person: Person) -> None:
+        """Tell the model who calls; what it is told is data, cut to what cannot be an order."""
+        await self.update_instructions(self._persona.instructions_for(person.name, person.facts))
 
     async def remember(self, history: Sequence[Event]) -> None:
         """Put in front of the call what could only be read after it had begun."""

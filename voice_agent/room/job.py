@@ -7,7 +7,7 @@ so what lives as long as the call lives in a ``Supervision``.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,9 @@ from voice_agent.aio.clock import Clock
 from voice_agent.aio.supervisor import Job, Jobs, Supervision
 from voice_agent.call.call import Call, Place, Pointer
 from voice_agent.call.opening import opening
+from voice_agent.call.person import Fact, Person, Profiles
 from voice_agent.call.ports import CallSignals
+from voice_agent.domain.errors import VoiceAgentError
 from voice_agent.domain.events import Event
 from voice_agent.domain.ids import ConversationId, JobId, RoomName
 from voice_agent.room.agent import VoiceAgent
@@ -46,6 +48,7 @@ class JobParts:
     make_call: Callable[[Pointer, Place], Call]
     make_session: Callable[[], AgentSession[Any]]
     read_persona: Callable[[], Persona]
+    profiles: Profiles
     tools: list[Tool | Toolset]
     clock: Clock
     new_id: Callable[[], str]
@@ -78,6 +81,7 @@ class CallJob:
         )
         self._people: People | None = None
         self._agent: VoiceAgent | None = None
+        self._jobs: Jobs | None = None
         self._shaped_from: tuple[Event, ...] = ()
 
     async def run(self) -> None:
@@ -106,13 +110,14 @@ class CallJob:
 
     async def _begin(self) -> None:
         session = self._parts.make_session()
-        people = self._people = People(self._ctx.room, self._call.recorder)
+        people = self._people = People(self._ctx.room, self._call.recorder, on_person=self._met)
         listener = Listener(
             self._call.recorder,
             speaker=people.speaker,
             on_handled=self._handled,
             on_error=self._on_error,
         )
+        people.use(session)
         listener.attach(session)
         session.on("close", self._on_close)
         agent = self._agent = self._make_agent(people)
@@ -126,8 +131,8 @@ class CallJob:
             session_host=False,  # else any participant may read the prompt (docs/livekit-agents.md)
             record=False,
         )
-        people.watch(session)
         await self._keep(session)
+        people.watch()
 
     async def finish(self) -> None:
         """Record the end of the call (``on_session_end``). The room may be gone already."""
@@ -175,11 +180,27 @@ class CallJob:
         )
 
     async def _keep(self, session: AgentSession[Any]) -> None:
-        jobs = await self._supervision.start()
+        jobs = self._jobs = await self._supervision.start()
         await self._call.keep(jobs, self._signals(jobs))
         jobs.start_watch("superseded", lambda: self._watch_superseded(session))
         jobs.start_optional("show-fence", self._show_fence)
         session.on("agent_state_changed", lambda event: self._shape_later(event, jobs))
+
+    def _met(self, person: Person) -> None:
+        agent = self._agent
+        if self._jobs is not None and agent is not None:
+            self._jobs.start_optional("know-person", lambda: self._know(agent, person))
+
+    async def _know(self, agent: VoiceAgent, person: Person) -> None:
+        """Join what the room says of a person with what is kept about them, within a deadline."""
+        kept: Mapping[str, Fact] = {}
+        try:
+            async with asyncio.timeout(self._parts.connect_s):
+                kept = await self._parts.profiles.facts_of(person.identity)
+        except (VoiceAgentError, TimeoutError) as exc:
+            log.warning("profile not read", extra={"error_type": type(exc).__name__})
+        known = Person(identity=person.identity, name=person.name, facts=kept)
+        await agent.know(known.with_facts(person.facts))
 
     def _shape_later(self, event: lk.AgentStateChangedEvent, jobs: Jobs) -> None:
         """Between turns, once the window was trimmed: show the model no more than the window."""

@@ -5,14 +5,18 @@ agent stays, mute (docs/livekit-agents.md). Here whoever is back, or still there
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from livekit import rtc
 from livekit.agents import AgentSession
 
+from voice_agent.call.person import Person, facts_in
 from voice_agent.call.recorder import Recorder
+from voice_agent.domain.errors import InvalidPointer
 from voice_agent.domain.events import Participant, ParticipantJoined, ParticipantLeft, Speaker
 from voice_agent.domain.ids import Identity
+from voice_agent.room.metadata import read_fields
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +29,11 @@ REASONS = {int(value): name.lower() for name, value in rtc.DisconnectReason.item
 class People:
     """The people of one room."""
 
-    def __init__(self, room: rtc.Room, recorder: Recorder) -> None:
+    def __init__(
+        self, room: rtc.Room, recorder: Recorder, *, on_person: Callable[[Person], None]
+    ) -> None:
+        """``on_person``: somebody came, or what is said about them changed."""
+        self._on_person = on_person
         self._room = room
         self._recorder = recorder
         self._session: AgentSession[Any] | None = None
@@ -33,13 +41,17 @@ class People:
         self.ever_came = False
         self.last_leave_reason = ""
 
-    def watch(self, session: AgentSession[Any]) -> None:
-        """Record who is there, and follow who comes and goes from now on."""
+    def use(self, session: AgentSession[Any]) -> None:
+        """Know whom the session hears: before it starts, or its first words lack a speaker."""
         self._session = session
+
+    def watch(self) -> None:
+        """Record who is there, and follow who comes and goes from now on."""
         for participant in self._room.remote_participants.values():
             self._joined(participant)
         self._room.on("participant_connected", self._joined)
         self._room.on("participant_disconnected", self._left)
+        self._room.on("participant_metadata_changed", self._described_anew)
 
     @property
     def present(self) -> list[rtc.RemoteParticipant]:
@@ -64,7 +76,12 @@ class People:
         self.ever_came = True
         self._identities.add(participant.identity)
         self._recorder.record(ParticipantJoined(participant=_described(participant)))
+        self._on_person(person_of(participant))
         self._listen_to_somebody()
+
+    def _described_anew(self, participant: rtc.Participant, *_: object) -> None:
+        if isinstance(participant, rtc.RemoteParticipant) and participant.kind != AGENT:
+            self._on_person(person_of(participant))
 
     def _left(self, participant: rtc.RemoteParticipant) -> None:
         if participant.kind == AGENT:
@@ -96,6 +113,18 @@ class People:
             return self._session.room_io.linked_participant
         except RuntimeError:
             return None
+
+
+def person_of(participant: rtc.RemoteParticipant) -> Person:
+    """Read what a participant's metadata says about them; what cannot be read says nothing."""
+    try:
+        fields = read_fields(participant.metadata, source="participant")
+    except InvalidPointer as exc:
+        log.warning("participant metadata refused", extra={"reason": exc.reason})
+        fields = {}
+    return Person(
+        identity=Identity(participant.identity), name=participant.name, facts=facts_in(fields)
+    )
 
 
 def _described(participant: rtc.RemoteParticipant) -> Participant:
