@@ -2,29 +2,32 @@
 
     python -m benchmarks.turn_latency [--turns N] [--calls N] [--also live] [--quick]
 
-Called in turn, one call at a time: our system; ``bare``, the same AgentSession without our
-program round it; ``plain``, the same voices with livekit-agents' defaults (workers/jobs.py). Time
-runs from the last loud 10 ms handed to WebRTC to the first loud 10 ms of the agent's track, so
-nothing that the framework leaves out of its own figures is left out here.
+Each sentence is said to one after the other: our system; ``bare``, the same AgentSession without
+our program round it; ``plain``, the same voices with livekit-agents' defaults (workers/jobs.py).
+Time runs from the last loud 10 ms handed to WebRTC to the first loud 10 ms of the agent's track, so
+nothing that the framework leaves out of its own figures is left out here. A ratio is the median of
+the ratios of pairs: the same sentence, some seconds apart.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import math
 import random
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.contenders import STAGES, Contender, arena
+from benchmarks.contenders import STAGES, Contender, Ticket, arena
 from benchmarks.figures import Figure, conclude, median, parser, percentile
 from simulators.caller import Caller
 
 SPEECH = Path(__file__).parents[1] / "tests" / "fixtures" / "speech"
-SENTENCES = ("name.wav", "time_tokyo.wav", "my_home.wav", "my_name.wav", "time.wav", "unknown.wav")
+SENTENCES = ("name.wav", "time_tokyo.wav", "home.wav", "my_home.wav", "unknown.wav", "my_name.wav")
+"""Statements and questions by turns: they are waited for differently (docs/benchmarks.md)."""
 REPLY_S = 10.0
 QUIET_S = 0.5  # after it the agent has finished a short reply
 BARE_MOST = 1.05
@@ -33,36 +36,80 @@ PLAIN_MOST = 0.9
 
 @dataclass(slots=True)
 class Times:
-    """What was measured of one contender, in seconds."""
+    """What was measured of one contender, in seconds; a turn without an answer is NaN."""
 
     heard: list[float] = field(default_factory=list)
     joins: list[float] = field(default_factory=list)
     stages: dict[str, list[float]] = field(default_factory=lambda: {s: [] for s in STAGES.values()})
-    missed: int = 0
+
+    @property
+    def missed(self) -> int:
+        """Turns without an answer."""
+        return sum(math.isnan(s) for s in self.heard)
+
+    @property
+    def answered(self) -> list[float]:
+        """The turns with one."""
+        return [s for s in self.heard if not math.isnan(s)]
 
 
-async def call(contender: Contender, sentences: Sequence[str], times: Times) -> None:
-    """Make one call and say ``sentences``; note how long everything took."""
+@dataclass(slots=True)
+class Line:
+    """One open call."""
+
+    contender: Contender
+    ticket: Ticket
+    caller: Caller
+
+    async def turn(self, sentence: str) -> float:
+        """Say a sentence; return the seconds until its answer, NaN if none came."""
+        said = await self.caller.say(SPEECH / sentence)
+        try:
+            began_at = await self.caller.hearing.began(after=said.ended_at, timeout_s=REPLY_S)
+            await self.caller.hearing.silent(quiet_s=QUIET_S, timeout_s=REPLY_S)
+        except TimeoutError:
+            return math.nan
+        return began_at - said.ended_at
+
+
+async def dial(open_: contextlib.AsyncExitStack, contender: Contender, times: Times) -> Line:
+    """Begin a call that lasts as long as ``open_``; note how long the greeting took to come."""
     loop = asyncio.get_running_loop()
     asked_at = loop.time()
     ticket = await contender.open()
-    async with Caller.join(ticket.url, ticket.token) as caller:
-        greeted_at = await caller.hearing.began(after=0.0, timeout_s=REPLY_S)
-        times.joins.append(greeted_at - asked_at)
-        await caller.hearing.silent(quiet_s=QUIET_S, timeout_s=REPLY_S)
+    caller = await open_.enter_async_context(Caller.join(ticket.url, ticket.token))
+    times.joins.append(await caller.hearing.began(after=0.0, timeout_s=REPLY_S) - asked_at)
+    await caller.hearing.silent(quiet_s=QUIET_S, timeout_s=REPLY_S)
+    return Line(contender, ticket, caller)
+
+
+async def one_round(
+    contenders: Mapping[str, Contender],
+    times: Mapping[str, Times],
+    sentences: Sequence[str],
+    *,
+    patience_s: float,
+) -> None:
+    """Call everybody, and say each sentence to one after the other."""
+    async with contextlib.AsyncExitStack() as open_:
+        lines = {}
+        machine.wait_quiet(patience_s)  # blocks: no call is open yet
+        for name, contender in contenders.items():
+            lines[name] = await dial(open_, contender, times[name])
+        names = list(lines)
         for sentence in sentences:
-            said = await caller.say(SPEECH / sentence)
-            try:
-                began_at = await caller.hearing.began(after=said.ended_at, timeout_s=REPLY_S)
-                times.heard.append(began_at - said.ended_at)
-                await caller.hearing.silent(quiet_s=QUIET_S, timeout_s=REPLY_S)
-            except TimeoutError:
-                times.missed += 1
-        await asyncio.sleep(0.3)  # the last turn's figures are on their way
-        for turn in await contender.stages(ticket):
-            for name, values in times.stages.items():
-                if name in turn:
-                    values.append(turn[name])
+            heard = {name: await lines[name].turn(sentence) for name in names}
+            for name, took_s in heard.items():
+                times[name].heard.append(took_s)
+            told = "  ".join(f"{name} {took_s:.3f}" for name, took_s in sorted(heard.items()))
+            print(f"  {sentence:15} {told}", flush=True)
+            names = [*names[1:], names[0]]
+        await asyncio.sleep(0.5)  # the last turn's figures are on their way
+        for name, line in lines.items():
+            for turn in await line.contender.stages(line.ticket):
+                for stage, values in times[name].stages.items():
+                    if stage in turn:
+                        values.append(turn[stage])
 
 
 async def measure(
@@ -70,29 +117,28 @@ async def measure(
 ) -> dict[str, Times]:
     """Call everybody again and again, in another order each time."""
     times = {name: Times() for name in contenders}
+    warm = {name: Times() for name in contenders}  # the first round fills caches and is forgotten
+    await one_round(contenders, warm, SENTENCES[:1], patience_s=0)
     names = list(contenders)
-    for number in range(-1, calls):  # the first round warms caches and is forgotten
+    for number in range(calls):
         sentences = [SENTENCES[(number * turns + n) % len(SENTENCES)] for n in range(turns)]
-        for name in names:
-            busy = machine.wait_quiet(patience_s)
-            noted = times[name] if number >= 0 else Times()
-            await call(contenders[name], sentences[: turns if number >= 0 else 1], noted)
-            if number >= 0:
-                last = " ".join(f"{s:.3f}" for s in noted.heard[-turns:])
-                print(f"  {name:6} {last}  join {noted.joins[-1]:.2f}  (busy {busy:.2f})")
+        ordered = {name: contenders[name] for name in names}
+        await one_round(ordered, times, sentences, patience_s=patience_s)
         names = [*names[1:], names[0]]
     return times
 
 
-def spread(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    """Say where the ratio of the medians lies in nine of ten resamplings."""
+def paired(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """Return the ratio of each turn that both answered: same sentence, seconds apart."""
+    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
+    return [ratio for ratio in ratios if not math.isnan(ratio)]
+
+
+def spread(ratios: Sequence[float]) -> str:
+    """Say where the median lies in nine of ten resamplings."""
     rng = random.Random(1)
-    ratios = sorted(
-        statistics.median(rng.choices(ours, k=len(ours)))
-        / statistics.median(rng.choices(theirs, k=len(theirs)))
-        for _ in range(1000)
-    )
-    return f"{ratios[50]:.2f} to {ratios[950]:.2f}"
+    medians = sorted(median(rng.choices(ratios, k=len(ratios))) for _ in range(1000))
+    return f"{medians[50]:.2f} to {medians[950]:.2f}"
 
 
 def figures(times: Mapping[str, Times]) -> list[Figure]:
@@ -102,19 +148,20 @@ def figures(times: Mapping[str, Times]) -> list[Figure]:
     for name, theirs in times.items():
         if name == "ours":
             continue
-        heard, joins = median(theirs.heard), median(theirs.joins)
-        detail = f"{median(ours.heard):.3f} / {heard:.3f} s; {spread(ours.heard, theirs.heard)}"
+        ratios = paired(ours.heard, theirs.heard)
+        seconds = f"{median(ours.answered):.3f} / {median(theirs.answered):.3f} s"
+        joins = f"{median(ours.joins):.3f} / {median(theirs.joins):.3f} s"
         found += [
             Figure(
                 name=f"heard: ours / {name}",
-                value=median(ours.heard) / heard,
+                value=median(ratios),
                 at_most=goals.get(name),
-                detail=detail,
+                detail=f"{seconds}; 90 %: {spread(ratios)}",
             ),
             Figure(
                 name=f"asked for a call to first audio: ours / {name}",
-                value=median(ours.joins) / joins,
-                detail=f"{median(ours.joins):.3f} / {joins:.3f} s",
+                value=median(paired(ours.joins, theirs.joins)),
+                detail=joins,
             ),
         ]
     return found
@@ -128,8 +175,8 @@ def print_stages(times: Mapping[str, Times]) -> None:
             median(t.stages[stage]) if t.stages[stage] else float("nan") for t in times.values()
         ]
         print(f"  {stage:16}" + "".join(f"{cell:10.3f}" for cell in cells))
-    print(f"  {'heard':16}" + "".join(f"{median(t.heard):10.3f}" for t in times.values()))
-    p95 = [percentile(t.heard, 0.95) for t in times.values()]
+    print(f"  {'heard':16}" + "".join(f"{median(t.answered):10.3f}" for t in times.values()))
+    p95 = [percentile(t.answered, 0.95) for t in times.values()]
     print(f"  {'heard, p95':16}" + "".join(f"{cell:10.3f}" for cell in p95))
     print(
         f"  {'turns (missed)':16}"
@@ -140,8 +187,8 @@ def print_stages(times: Mapping[str, Times]) -> None:
 def main() -> int:
     """Run the program."""
     options = parser("Turn latency in real rooms, ours against plain workers.")
-    options.add_argument("--turns", type=int, default=3, help="in each call")
-    options.add_argument("--calls", type=int, default=8, help="to each contender")
+    options.add_argument("--turns", type=int, default=6, help="sentences in each call")
+    options.add_argument("--calls", type=int, default=5, help="to each contender")
     options.add_argument("--also", nargs="*", default=[], choices=["live"])
     args = options.parse_args()
     calls, turns = (1, 1) if args.quick else (args.calls, args.turns)
