@@ -7,6 +7,7 @@ Nothing is saved here: ``on_exit`` also runs on a handoff and not on a crash, an
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from livekit.agents import Agent
 from livekit.agents.llm import (
@@ -37,14 +38,14 @@ class VoiceAgent(Agent):
         *,
         persona: Persona,
         caller: str | None,
-        history: Sequence[Event],
+        context: ChatContext,
         first: Opening,
         tools: list[Tool | Toolset],
         can_be_heard: Callable[[], bool],
     ) -> None:
         super().__init__(
             instructions=persona.instructions_for(caller),
-            chat_ctx=chat_context_of(history),
+            chat_ctx=context,
             tools=tools,
         )
         self._persona = persona
@@ -71,6 +72,22 @@ class VoiceAgent(Agent):
                 await self.session.say(self._persona.farewell, allow_interruptions=False)
         except (TimeoutError, RuntimeError):
             log.debug("farewell not said")
+
+    def successor(
+        self, *, instructions: str, tools: Sequence[Tool | Toolset] | None = None
+    ) -> "VoiceAgent":
+        """Make the agent that a tool hands the call over to: it knows all and greets nobody.
+
+        livekit-agents gives a new agent an empty context (docs/livekit-agents.md).
+        """
+        return VoiceAgent(
+            persona=replace(self._persona, instructions=instructions),
+            caller=None,
+            context=self.chat_ctx.copy(exclude_instructions=True),
+            first=Opening.SILENT,
+            tools=list(self.tools if tools is None else tools),
+            can_be_heard=self._can_be_heard,
+        )
 
     async def shape_context(self, window: Sequence[Event]) -> None:
         """Show the model the window, not the whole call.
