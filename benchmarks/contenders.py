@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
+import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -170,7 +172,8 @@ class Arena:
 
 @contextlib.contextmanager
 def arena(*kinds: str, worker_environ: dict[str, str] | None = None) -> Iterator[Arena]:
-    """Start the system and workers of these kinds; end them all."""
+    """Start the system and workers of these kinds; end them all, also after a SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with contextlib.ExitStack() as open_:
         folder = Path(open_.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         told = {SOCKET: str(folder / "speech.sock"), **(worker_environ or {})}

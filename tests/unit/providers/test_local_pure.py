@@ -65,7 +65,7 @@ def test_words_that_could_go_on_are_given_time_for_a_pause_for_thought() -> None
     feed(segmenter, 0.4, 0.9)
     feed(segmenter, 0.3, 0.01)
     assert segmenter.settle(segmenter.utterance(), sure=False) is None
-    assert feed(segmenter, 0.25, 0.01) == []
+    assert feed(segmenter, 0.18, 0.01) == []  # 15 windows of silence: half a second of it
     assert feed(segmenter, 0.1, 0.01) == [Cue.ENDED]
 
 

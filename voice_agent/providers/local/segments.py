@@ -37,7 +37,7 @@ class Pacing:
     start_s: float = 0.05
     pause_s: float = 0.09
     end_s: float = 0.25  # when the words so far hand the turn over (``settle``)
-    likely_s: float = 0.55  # when they can stand alone: longer than a pause for thought (0.5 s)
+    likely_s: float = 0.5  # when they can stand alone: not shorter than a pause for thought
     unsure_s: float = 0.8  # when they cannot, or are not known yet
     words_s: float = 0.5
     preroll_s: float = 0.3  # first sounds lie before the moment the model is sure
