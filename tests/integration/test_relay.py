@@ -17,7 +17,8 @@ from tests.backend.process import Backend
 from tests.integration.calls import WrittenCall
 from voice_agent.aio.backoff import Backoff
 from voice_agent.aio.clock import SystemClock
-from voice_agent.state.relay import AnotherRelay, Relay, RelaySettings, only_relay_of
+from voice_agent.state.folder import AnotherRelay, only_relay_of
+from voice_agent.state.relay import Relay, RelaySettings
 
 WITHIN_S = 20.0
 
@@ -49,10 +50,10 @@ async def relaying(
     settings = RelaySettings(folder=folder, look_s=0.05, drain_s=drain_s, refused_rest_s=0.1,
                              backoff=Backoff(base_s=0.02, cap_s=0.2))  # fmt: skip
     async with backend_http(url=url, token=token, timeout_s=1) as http:
-        relay = Relay(settings, backend=BackendClient(http, timeout_s=1), clock=SystemClock(),
-                      events=counted)  # fmt: skip
         with contextlib.ExitStack() as locked:
-            await asyncio.to_thread(locked.enter_context, only_relay_of(folder))
+            lock = await asyncio.to_thread(locked.enter_context, only_relay_of(folder))
+            relay = Relay(settings, backend=BackendClient(http, timeout_s=1), clock=SystemClock(),
+                          events=counted, lock=lock)  # fmt: skip
             running = asyncio.get_running_loop().create_task(relay.run())
             try:
                 yield counted

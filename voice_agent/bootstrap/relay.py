@@ -12,9 +12,11 @@ from pythonjsonlogger.json import JsonFormatter
 from backend_client import BackendClient, backend_http
 from config.settings import Settings, SettingsError, load
 from voice_agent.aio.backoff import Backoff
-from voice_agent.aio.clock import SystemClock
+from voice_agent.aio.clock import Clock, SystemClock
 from voice_agent.aio.supervisor import Jobs, supervised
-from voice_agent.state.relay import AnotherRelay, Relay, RelaySettings, only_relay_of
+from voice_agent.bootstrap import relay_commands
+from voice_agent.state.folder import AnotherRelay, FolderLock, ask_to_yield, only_relay_of
+from voice_agent.state.relay import Relay, RelaySettings
 
 log = logging.getLogger("voice_agent.relay")
 
@@ -53,24 +55,27 @@ class RelayMetrics:
 
 
 def main(argv: list[str]) -> int:
-    """Run the relay until SIGTERM, or until its worker is gone and everything is delivered."""
-    if argv:
-        sys.stderr.write("usage: python agent.py relay\n")
-        return BAD_SETTINGS
+    """Run the relay until SIGTERM, or until its worker is gone and everything is delivered.
+
+    With words behind it: look at what was set aside (``relay_commands``).
+    """
     try:
         settings = load()
     except SettingsError as exc:
         sys.stderr.write(f"relay: {exc}\n")
         return BAD_SETTINGS
     os.umask(0o077)  # what is quarantined or dead-lettered is what callers said
+    if argv:
+        return relay_commands.run(settings.outbox.folder, argv)
     _log_to_stderr(settings)
     if not settings.backend_url or not settings.backend_token:
         sys.stderr.write("relay: BACKEND_URL is not set: there is nowhere to deliver to\n")
         return BAD_SETTINGS
     try:
-        with only_relay_of(settings.outbox.folder):
-            asyncio.run(_run(settings))
+        with only_relay_of(settings.outbox.folder) as lock:
+            asyncio.run(_run(settings, lock))
     except AnotherRelay:
+        ask_to_yield(settings.outbox.folder)
         log.info("another relay serves this outbox folder", extra={"layer": "outbox"})
         return ANOTHER_RELAY
     except OSError as exc:
@@ -79,7 +84,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, lock: FolderLock) -> None:
     assert settings.backend_url is not None
     assert settings.backend_token is not None
     clock = SystemClock()
@@ -94,23 +99,38 @@ async def _run(settings: Settings) -> None:
             backend=BackendClient(http, timeout_s=settings.client.timeout_s),
             clock=clock,
             events=RelayMetrics(),
+            lock=lock,
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, relay.stop)
-        parent = os.getppid()
-        async with supervised(clock=clock, backoff=Backoff(), drain_s=0.0) as jobs:
-            jobs.start_optional("orphan-watch", lambda: _stop_when_orphaned(relay, jobs, parent))
-            log.info("relay started", extra={"op": "start"})
-            await relay.run()
+        usurped = await _run_watched(relay, clock)
+    if usurped is not None:
+        raise usurped
     outcome = "drained" if relay.is_drained else "left"
     log.info("relay ended", extra={"op": "stop", "outcome": outcome})
 
 
+async def _run_watched(relay: Relay, clock: Clock) -> AnotherRelay | None:
+    """Run it, with an eye on its worker; answer with the relay that took its folder, if one did."""
+    parent = os.getppid()
+    async with supervised(clock=clock, backoff=Backoff(), drain_s=0.0) as jobs:
+        jobs.start_watch("orphan-watch", lambda: _stop_when_orphaned(relay, jobs, parent))
+        log.info("relay started", extra={"op": "start"})
+        try:
+            await relay.run()
+        except AnotherRelay as exc:
+            return exc
+    return None
+
+
 async def _stop_when_orphaned(relay: Relay, jobs: Jobs, parent: int) -> None:
-    """The worker is gone (kill -9): deliver everything that is left, then end."""
+    """The worker is gone (kill -9): deliver everything that is left, then end.
+
+    Should that never come to an end (the token was changed, say) a new worker's relay takes over.
+    """
     while not await jobs.stopped(within_s=ORPHAN_LOOK_S):
-        if os.getppid() != parent and relay.is_drained:
+        if os.getppid() != parent and (relay.is_drained or relay.is_asked_to_yield):
             relay.stop()
             return
 

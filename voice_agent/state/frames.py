@@ -6,8 +6,13 @@ A file is a run of frames. A frame is 20 bytes of head and its payload:
 
 (little-endian; the crc covers the first 16 bytes and the payload). The ordinal is in the head so
 that a damaged event can still be named. A reader that meets damage looks for the next frame whose
-checksum is right; what lies between is quarantined. The high bit of ``type`` is kept for a later
-version that encrypts payloads.
+checksum is right; what lies between is quarantined.
+
+Sealed payloads (a later version): the high bit of ``type`` says that the payload is encrypted. The
+seam is here: every frame is made by ``pack`` and read by ``read``, so sealing is a function of
+(type, ordinal, payload) before the one and its inverse behind the other; the head stays in clear,
+so that damage and order can still be told. Who meets a sealed frame without the key leaves the
+whole file alone (``Frame.is_foreign``).
 """
 
 import struct
@@ -18,13 +23,15 @@ from enum import IntEnum
 
 MAGIC = b"TL"
 VERSION = 1
+SEALED = 0x80
+"""The bit of ``type`` that says: the payload is encrypted."""
 _HEAD = struct.Struct("<2sBBQII")
 HEAD_BYTES = _HEAD.size
 MAX_PAYLOAD_BYTES = 1 << 20
 
 
 class FrameType(IntEnum):
-    """What a frame holds; a type from a later version is skipped."""
+    """What a frame holds."""
 
     HEADER = 1
     EVENT = 2
@@ -36,11 +43,20 @@ class FrameType(IntEnum):
 class Frame:
     """A readable record. ``end`` is the offset (bytes) behind it."""
 
+    version: int = VERSION
     type: int
     ordinal: int
     payload: bytes
     offset: int
     end: int
+
+    @property
+    def is_foreign(self) -> bool:
+        """Written by a later program, or sealed: whoever skips it may throw words away."""
+        return self.version > VERSION or self.type not in _KNOWN
+
+
+_KNOWN = frozenset(FrameType)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +106,21 @@ def read(data: bytes, *, base: int = 0, final: bool = False) -> Iterator[Frame |
 def _frame_at(data: bytes, at: int, base: int) -> Frame | None:
     if len(data) - at < HEAD_BYTES:
         return None
-    magic, _version, type_, ordinal, length, crc = _HEAD.unpack_from(data, at)
+    magic, version, type_, ordinal, length, crc = _HEAD.unpack_from(data, at)
     end = at + HEAD_BYTES + length
     if magic != MAGIC or length > MAX_PAYLOAD_BYTES or end > len(data):
         return None
     payload = data[at + HEAD_BYTES : end]
     if zlib.crc32(payload, zlib.crc32(data[at : at + 16])) != crc:
         return None
-    return Frame(type=type_, ordinal=ordinal, payload=payload, offset=base + at, end=base + end)
+    return Frame(
+        version=version,
+        type=type_,
+        ordinal=ordinal,
+        payload=payload,
+        offset=base + at,
+        end=base + end,
+    )
 
 
 def _next_frame(data: bytes, start: int, base: int) -> int | None:

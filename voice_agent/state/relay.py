@@ -6,13 +6,9 @@ nothing is lost: the files stay, and the next one goes on.
 """
 
 import asyncio
-import fcntl
 import logging
-import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -22,18 +18,18 @@ from voice_agent.aio.clock import Clock
 from voice_agent.aio.supervisor import Jobs, supervised
 from voice_agent.domain.errors import (
     CorruptStateError,
+    LayerUnavailable,
+    OutboxFull,
     OwnershipLost,
     RequestRefused,
     TransientError,
 )
 from voice_agent.domain.ids import WriterId
-from voice_agent.state.delivery import Delivery, Progress
-from voice_agent.state.outbox import DOORBELL, SUFFIX, short_socket_path
+from voice_agent.state.delivery import Delivery, Outcome, Progress
+from voice_agent.state.folder import YIELD, AnotherRelay, Doorbell, FolderLock, outboxes
 from voice_agent.state.ports import Backend
 
 log = logging.getLogger(__name__)
-
-LOCK = "relay.lock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,41 +55,31 @@ class RelayEvents(Protocol):
     def backlog(self, files: int, events: int) -> None: ...
 
 
-class AnotherRelay(Exception):
-    """The folder has a relay already."""
-
-
-@contextmanager
-def only_relay_of(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock. Raises ``AnotherRelay`` when another process holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.truncate(fd, 0)
-        os.pwrite(fd, str(os.getpid()).encode(), 0)
-        yield
-    except BlockingIOError as exc:
-        raise AnotherRelay(str(folder)) from exc
-    finally:
-        os.close(fd)
-
-
 class Relay:
     """The relay of one outbox folder."""
 
     def __init__(
-        self, settings: RelaySettings, *, backend: Backend, clock: Clock, events: RelayEvents
+        self,
+        settings: RelaySettings,
+        *,
+        backend: Backend,
+        clock: Clock,
+        events: RelayEvents,
+        lock: FolderLock,
     ) -> None:
         self._settings = settings
         self._backend = backend
         self._clock = clock
         self._events = events
+        self._lock = lock
+        self._bell = Doorbell(settings.folder)
         self._breaker = Breaker(clock=clock)
         self._rung: dict[WriterId, asyncio.Event] = {}
         self._progress: dict[WriterId, Progress] = {}
         self._rung_any = asyncio.Event()
         self._stopping = asyncio.Event()
+        self.is_asked_to_yield = False
+        """Another relay waits for this folder."""
 
     def stop(self) -> None:
         """Deliver what there is for at most ``drain_s`` seconds, then end ``run``."""
@@ -101,29 +87,41 @@ class Relay:
         self._rung_any.set()
 
     async def run(self) -> None:
-        """Deliver until ``stop``. Returns when all is drained or the drain's time is over."""
-        loop = asyncio.get_running_loop()
-        bell = await asyncio.to_thread(_doorbell, self._settings.folder)
-        loop.add_reader(bell, self._on_ring, bell)
+        """Deliver until ``stop``. Returns when all is drained or the drain's time is over.
+
+        Raises:
+            AnotherRelay: the folder was deleted and made anew, and another relay has it now.
+        """
+        await self._open_bell()
         try:
             async with supervised(
                 clock=self._clock, backoff=self._settings.backoff, drain_s=0.0
             ) as jobs:
-                await self._watch(jobs)
+                usurped = await self._watch(jobs)
         finally:
-            loop.remove_reader(bell)
-            bell.close()
-            await asyncio.to_thread((self._settings.folder / DOORBELL).unlink, missing_ok=True)
+            asyncio.get_running_loop().remove_reader(self._bell.fileno())
+            await asyncio.to_thread(self._bell.close, unlink=True)
+        if usurped is not None:
+            raise usurped
+
+    async def _open_bell(self) -> None:
+        await asyncio.to_thread(self._bell.open)
+        asyncio.get_running_loop().add_reader(self._bell.fileno(), self._on_ring)
 
     @property
     def is_drained(self) -> bool:
         """No outbox is left: every call is over and delivered."""
         return not self._progress
 
-    async def _watch(self, jobs: Jobs) -> None:
+    async def _watch(self, jobs: Jobs) -> AnotherRelay | None:
+        """Begin a delivery for each outbox there is, until it is time to end."""
         deadline_s: float | None = None
         while True:
-            for path in await asyncio.to_thread(_outboxes, self._settings.folder):
+            try:
+                await self._keep_folder()
+            except AnotherRelay as exc:
+                return exc
+            for path in await self._outboxes():
                 self._begin(jobs, path)
             pending = sum(len(progress.pending) for progress in self._progress.values())
             self._events.backlog(len(self._progress), pending)
@@ -131,8 +129,20 @@ class Relay:
                 now_s = self._clock.monotonic_s()
                 deadline_s = deadline_s or now_s + self._settings.drain_s
                 if self.is_drained or now_s >= deadline_s:
-                    return
+                    return None
             await self._wait(self._rung_any, self._settings.look_s)
+
+    async def _outboxes(self) -> list[Path]:
+        now_s = self._clock.now().timestamp()
+        return await asyncio.to_thread(outboxes, self._settings.folder, now_s=now_s)
+
+    async def _keep_folder(self) -> None:
+        """Somebody may have deleted the folder: writers make it anew, and look for us in it."""
+        await asyncio.to_thread(self._lock.keep)
+        if await asyncio.to_thread(self._bell.is_gone):
+            asyncio.get_running_loop().remove_reader(self._bell.fileno())
+            await asyncio.to_thread(self._bell.close, unlink=False)
+            await self._open_bell()
 
     def _begin(self, jobs: Jobs, path: Path) -> None:
         writer_id = WriterId(path.stem)
@@ -143,27 +153,30 @@ class Relay:
         jobs.start_optional(f"deliver-{writer_id}", lambda: self._deliver(path, writer_id))
 
     async def _deliver(self, path: Path, writer_id: WriterId) -> None:
-        progress = self._progress[writer_id]
-        delivery = Delivery(path, backend=self._backend, clock=self._clock, progress=progress)
+        outcome = Outcome.REPLACED
         try:
-            await asyncio.to_thread(delivery.open)
-            await self._keep_delivering(delivery, progress)
+            while outcome is Outcome.REPLACED:
+                outcome = await self._deliver_file(path, self._progress[writer_id])
         except FileNotFoundError:
-            log.error(
-                "outbox file is gone: what was not delivered is lost",
-                extra={"layer": "outbox", "writer_id": writer_id},
-            )
+            log.debug("outbox file is gone", extra={"layer": "outbox", "writer_id": writer_id})
         finally:
-            delivery.close()
             del self._progress[writer_id], self._rung[writer_id]
             self._rung_any.set()
 
-    async def _keep_delivering(self, delivery: Delivery, progress: Progress) -> None:
+    async def _deliver_file(self, path: Path, progress: Progress) -> Outcome:
+        delivery = Delivery(path, backend=self._backend, clock=self._clock, progress=progress)
+        await asyncio.to_thread(delivery.open)
+        try:
+            return await self._keep_delivering(delivery, progress)
+        finally:
+            delivery.close()
+
+    async def _keep_delivering(self, delivery: Delivery, progress: Progress) -> Outcome:
         attempt = 0
         while True:
-            before = progress.delivered_count
+            before = replace(progress)
             try:
-                settled = await self._try(delivery)
+                outcome = await self._try(delivery)
             except TransientError as exc:
                 attempt += 1
                 self._events.retried(type(exc).__name__)
@@ -175,49 +188,57 @@ class Relay:
                 await self._clock.sleep(self._settings.refused_rest_s)
                 continue
             finally:
-                self._events.delivered(progress.delivered_count - before)
+                self._count(before, progress)
             attempt = 0
-            if settled:
-                return
+            if outcome is not Outcome.GROWING:
+                return outcome
             await self._wait(self._rung[delivery.writer_id], self._settings.look_s)
 
-    async def _try(self, delivery: Delivery) -> bool:
+    async def _try(self, delivery: Delivery) -> Outcome:
         try:
-            settled = await delivery.step()
-        except TransientError:
+            outcome = await delivery.step()
+        except LayerUnavailable:
             self._breaker.failed()
             raise
+        except OSError as exc:
+            log.error("outbox folder cannot be used: free its disk, check its rights",
+                      extra={"layer": "outbox", "writer_id": delivery.writer_id,
+                             "reason": exc.strerror})  # fmt: skip
+            raise OutboxFull(reason=exc.strerror or "unusable") from exc
         self._breaker.succeeded()
-        return settled
+        return outcome
+
+    def _count(self, before: Progress, progress: Progress) -> None:
+        self._events.delivered(progress.delivered_count - before.delivered_count)
+        for kind, count in (
+            ("damaged", progress.lost_count - before.lost_count),
+            ("gap", progress.gap_count - before.gap_count),
+            ("dead_letter", progress.dead_count - before.dead_count),
+        ):
+            for _ in range(count):
+                self._events.set_aside(kind)
 
     def _report_refused(self, delivery: Delivery, exc: Exception) -> None:
         self._events.set_aside("refused")
-        log.error(
-            "backend refuses this outbox as a whole: check BACKEND_TOKEN; it is kept and retried",
-            extra={"layer": "backend", "op": "deliver", "writer_id": delivery.writer_id,
-                   "error_type": type(exc).__name__, "detail": str(exc)},
-        )  # fmt: skip
+        fields = {"layer": "outbox", "op": "deliver", "writer_id": delivery.writer_id,
+                  "error_type": type(exc).__name__, "detail": str(exc)}  # fmt: skip
+        if isinstance(exc, CorruptStateError):
+            log.error("outbox is for a later program: start that one; it is kept", extra=fields)
+        else:
+            log.error(
+                "backend refuses this outbox as a whole: check BACKEND_TOKEN; it is kept and"
+                " retried",
+                extra={**fields, "layer": "backend"},
+            )
 
-    def _on_ring(self, bell: socket.socket) -> None:
-        with suppress(BlockingIOError):
-            while True:
-                writer_id = WriterId(bell.recv(256).decode("ascii", "replace"))
-                event = self._rung.get(writer_id)
-                (event or self._rung_any).set()
+    def _on_ring(self) -> None:
+        for writer_id in self._bell.rings():
+            if writer_id == YIELD:
+                self.is_asked_to_yield = True
+            (self._rung.get(writer_id) or self._rung_any).set()
 
     async def _wait(self, event: asyncio.Event, within_s: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await event.wait()
         event.clear()
-
-
-def _doorbell(folder: Path) -> socket.socket:
-    (folder / DOORBELL).unlink(missing_ok=True)
-    bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    bell.bind(short_socket_path(folder / DOORBELL))
-    return bell
-
-
-def _outboxes(folder: Path) -> list[Path]:
-    return sorted(folder.glob(f"*{SUFFIX}"))
