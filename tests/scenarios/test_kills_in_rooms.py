@@ -13,8 +13,8 @@ from tests.scenarios.calling import Calling, plain
 pytestmark = [pytest.mark.scenario, pytest.mark.timeout(240)]
 
 SEED = 4711
-LINES = 6
-ECHO_WITHIN_S = 6.0
+LINES = 5
+ECHO_WITHIN_S = 15.0
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ async def test_what_was_echoed_is_stored_once_and_in_order_through_three_kills(
 ) -> None:
     async with calling.call() as (first, ada), calling.call() as (second, grace):
         books = await asyncio.gather(
-            converse(calling, ada, first, {1, 4}), converse(calling, grace, second, {2})
+            converse(calling, ada, first, {1, 3}), converse(calling, grace, second, {2})
         )
     for call, book in zip((first, second), books, strict=True):
         assert len(book.echoed) == LINES
