@@ -132,6 +132,11 @@ class OutboxSettings(_Group):
         default=Path("var/outbox"),
         description="On a disk that survives the process; one file per job.",
     )
+    durability: Literal["process", "power", "acknowledged"] = Field(
+        default="process",
+        description="What a reply waits for, up to 1 s: nothing more than a write that survives"
+        " kill -9 (process), the disk itself (power), or the backend (acknowledged; for audits).",
+    )
 
 
 class RelaySettings(_Group):

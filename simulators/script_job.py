@@ -70,6 +70,9 @@ class Watcher:
     def degraded(self, layer: str, *, on: bool) -> None:
         """Nothing is counted here."""
 
+    def secured(self, waited_s: float, *, in_time: bool) -> None:
+        """Nothing is counted here."""
+
     def hydrated(self, source: str, duration_s: float) -> None:
         """Nothing is counted here."""
 
@@ -148,6 +151,7 @@ class ScriptedCall:
         speech = SpeechId(new_id())
         recorder.record_all(turns.speech_created(speech))
         await asyncio.sleep(said.get("think_ms", 0) / 1000)
+        await self._call.secured()
         recorder.record_all(turns.agent_said(speech, Message(role="assistant", text=token)))
         tell(answered=token, ordinal=recorder.last_ordinal)
         recorder.record_all(turns.speech_done(speech, interrupted=False))

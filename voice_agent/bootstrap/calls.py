@@ -10,7 +10,7 @@ from voice_agent.call.call import Call, CallLayers, CallSettings, Place, Pointer
 from voice_agent.call.ports import CallObserver
 from voice_agent.call.summaries import Summariser
 from voice_agent.domain.conversation import WindowLimits
-from voice_agent.state.outbox import Placement
+from voice_agent.state.outbox import Durability, Placement
 
 
 def call_layers(
@@ -26,7 +26,9 @@ def call_layers(
             timeout_s=settings.client.timeout_s,
         )
         backend = BackendClient(http, timeout_s=settings.client.timeout_s)
-        placement = Placement(folder=settings.outbox.folder)
+        placement = Placement(
+            folder=settings.outbox.folder, durability=Durability(settings.outbox.durability)
+        )
     return CallLayers(
         backend=backend,
         placement=placement,

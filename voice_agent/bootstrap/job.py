@@ -101,7 +101,8 @@ def make_session(settings: Settings, runtime: Runtime) -> AgentSession[Any]:
             "interruption": {"mode": "vad", "min_duration": turn.interrupt_after_s},
             "preemptive_generation": {
                 "enabled": turn.preemptive,
-                "preemptive_tts": turn.preemptive,
+                # speech made before the message is recorded could not wait for it
+                "preemptive_tts": turn.preemptive and settings.outbox.durability == "process",
             },
         },
     )

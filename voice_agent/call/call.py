@@ -8,12 +8,14 @@ and ``bind_later`` make up for it.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from voice_agent.aio.backoff import Backoff
 from voice_agent.aio.clock import Clock, unix_ms
 from voice_agent.aio.supervisor import Jobs
+from voice_agent.call.assurance import Assurance
 from voice_agent.call.ports import CallObserver, CallSignals
 from voice_agent.call.recorder import Recorder
 from voice_agent.call.summaries import Summaries, Summariser
@@ -108,6 +110,7 @@ class Call:
         """Another agent is alive and serves the conversation: leave."""
         self.superseded = asyncio.Event()
         """Set when another agent owns the conversation: go silent."""
+        self._assurance: Assurance
         self.recorder: Recorder
         self.store: Store
         self.summaries: Summaries
@@ -162,6 +165,13 @@ class Call:
         )
         jobs.start_optional("lease", lambda: lease.keep(jobs))
         jobs.start_optional("flush-waiting", lambda: self._flush_waiting(jobs))
+
+    async def secured(self) -> None:
+        """Wait, before a reply, until the caller's words are as safe as the durability asks.
+
+        At most a second; never raises.
+        """
+        await self._assurance.secured(self.recorder)
 
     def end(self, reason: str) -> None:
         """Record that the call is over. The first reason wins; may be repeated."""
@@ -285,6 +295,8 @@ class Call:
                 started_at=instant(self._started_at),
                 room=self._place.room,
                 job_id=self._place.job_id,
+                # late: the outbox names this fence already, and what was said stays where it is
+                fence=self.fence if self._loaded else None,
             ),
         )
         self.fence = grant.fence
@@ -314,11 +326,14 @@ class Call:
                 trimmed=self._trimmed,
             ),
         )
+        self._assurance = Assurance(
+            self._outbox, clock=self._layers.clock, observer=self._layers.observer
+        )
         self.recorder = Recorder(
             store=self.store,
             clock=self._layers.clock,
             new_id=self._layers.new_id,
-            on_recorded=self._layers.observer.recorded,
+            on_recorded=self._recorded,
             session_number=lambda: self.session_number if self._registered else None,
         )
         standing = [e.body.text for e in conversation.window if isinstance(e.body, Summary)]
@@ -326,6 +341,10 @@ class Call:
             self._layers.summariser, self.recorder, previous=standing[-1] if standing else ""
         )
         self._loaded = True
+
+    def _recorded(self, event: Event) -> None:
+        self._assurance.recorded(event)
+        self._layers.observer.recorded(event)
 
     def _trimmed(self, cut: Sequence[Event]) -> None:
         self.summaries.trimmed(cut)
@@ -398,6 +417,9 @@ class Call:
         while not await jobs.stopped(within_s=FLUSH_WAITING_S):
             if self.store.degraded:
                 self.store.flush_waiting()
+            elif self._outbox is not None:
+                with suppress(OutboxFull):  # the next record says so
+                    await self._outbox.look()
 
     def _on_lease(self, state: LeaseState, signals: CallSignals) -> None:
         """A higher fence alone takes nothing away: the live holder of the lease speaks on.

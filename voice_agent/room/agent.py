@@ -6,10 +6,11 @@ Nothing is saved here: ``on_exit`` also runs on a handoff and not on a crash, an
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 
-from livekit.agents import Agent
+from livekit import rtc
+from livekit.agents import Agent, ModelSettings
 from livekit.agents.llm import (
     ChatContext,
     ChatMessage,
@@ -30,6 +31,18 @@ FAREWELL_S = 4.0
 """A farewell must not hold the shutdown up (livekit/agents#4345)."""
 
 
+async def _at_once() -> None:
+    """Nothing to wait for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSide:
+    """What an agent asks of its call. ``secured`` holds a reply back (see ``tts_node``)."""
+
+    can_be_heard: Callable[[], bool]
+    secured: Callable[[], Awaitable[None]] = _at_once
+
+
 class VoiceAgent(Agent):
     """The agent of one call."""
 
@@ -41,7 +54,7 @@ class VoiceAgent(Agent):
         context: ChatContext,
         first: Opening,
         tools: list[Tool | Toolset],
-        can_be_heard: Callable[[], bool],
+        call: CallSide,
     ) -> None:
         super().__init__(
             instructions=persona.instructions_for(caller),
@@ -50,7 +63,7 @@ class VoiceAgent(Agent):
         )
         self._persona = persona
         self._first = first
-        self._can_be_heard = can_be_heard
+        self._call = call
 
     async def on_enter(self) -> None:
         """Say what the call opens with; nothing when it simply goes on."""
@@ -65,7 +78,7 @@ class VoiceAgent(Agent):
 
         Also runs on a handoff: then another agent goes on, and there is nothing to say.
         """
-        if self.session.current_agent is not self or not self._can_be_heard():
+        if self.session.current_agent is not self or not self._call.can_be_heard():
             return
         try:
             async with asyncio.timeout(FAREWELL_S):
@@ -86,7 +99,7 @@ class VoiceAgent(Agent):
             context=self.chat_ctx.copy(exclude_instructions=True),
             first=Opening.SILENT,
             tools=list(self.tools if tools is None else tools),
-            can_be_heard=self._can_be_heard,
+            call=self._call,
         )
 
     async def shape_context(self, window: Sequence[Event]) -> None:
@@ -110,6 +123,18 @@ class VoiceAgent(Agent):
         """A new session began: stop what is being said, and show the model nothing of before."""
         await self.update_chat_ctx(ChatContext.empty())
         await self.session.interrupt()
+
+    async def tts_node(
+        self, text: AsyncIterable[str], model_settings: ModelSettings
+    ) -> AsyncIterator[rtc.AudioFrame]:
+        """Hold the first sound back until the caller's words are as safe as asked for.
+
+        Here and not in ``on_user_turn_completed``: the message is recorded only after that hook
+        (docs/livekit-agents.md), and speech is made meanwhile, so that the wait costs little.
+        """
+        async for frame in Agent.default.tts_node(self, text, model_settings):
+            await self._call.secured()
+            yield frame
 
     async def on_user_turn_completed(self, turn_ctx: ChatContext, new_message: ChatMessage) -> None:
         """Only for turns of the STT-LLM-TTS pipeline. Must not raise: that would be silence.

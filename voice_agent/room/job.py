@@ -27,7 +27,7 @@ from voice_agent.call.ports import CallSignals
 from voice_agent.domain.errors import VoiceAgentError
 from voice_agent.domain.events import Event
 from voice_agent.domain.ids import ConversationId, JobId, RoomName
-from voice_agent.room.agent import VoiceAgent, chat_context_of
+from voice_agent.room.agent import CallSide, VoiceAgent, chat_context_of
 from voice_agent.room.ending import Ending
 from voice_agent.room.listener import Listener
 from voice_agent.room.metadata import pointer_of, with_conversation
@@ -169,7 +169,9 @@ class CallJob:
             context=chat_context_of(self._call.store.conversation.window),
             first=first,
             tools=self._parts.tools,
-            can_be_heard=lambda: self._can_be_heard(people),
+            call=CallSide(
+                can_be_heard=lambda: self._can_be_heard(people), secured=self._call.secured
+            ),
         )
 
     def _can_be_heard(self, people: People) -> bool:

@@ -137,6 +137,11 @@ class Outbox:
             self._bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._bell_at = short_socket_path(self._placement.folder / DOORBELL)
 
+    @property
+    def durability(self) -> Durability:
+        """What ``secured`` waits for."""
+        return self._placement.durability
+
     def append(self, ordinal: int, data: bytes) -> None:
         """Write one event. When this returns it survives the death of the process.
 

@@ -29,6 +29,11 @@ SERIES: Mapping[str, tuple[Kind, str, tuple[str, ...]]] = {
     "voice_turn_delay_seconds": ("histogram", "Delay of a turn, by stage.", ("stage",)),
     "voice_handler_seconds": ("short", "Time in our own handlers.", ("handler",)),
     "voice_hydrate_seconds": ("histogram", "Reading a conversation back.", ("source",)),
+    "voice_reply_secured_seconds": (
+        "short",
+        "Wait of a reply for VOICE_OUTBOX__DURABILITY; late = spoken without it.",
+        ("outcome",),
+    ),
     "voice_degraded": ("counter", "Calls that went on without a layer.", ("layer",)),
     "voice_calls_started": ("counter", "Calls begun, by how they opened.", ("opening",)),
     "voice_calls_ended": ("counter", "Calls ended by themselves.", ("reason",)),

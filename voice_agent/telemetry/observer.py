@@ -29,6 +29,11 @@ class MetricsObserver:
         if on:
             self._metrics.observe("voice_degraded", layer)
 
+    def secured(self, waited_s: float, *, in_time: bool) -> None:
+        """Note how long a reply waited for its durability, and whether that was reached."""
+        outcome = "in_time" if in_time else "late"
+        self._metrics.observe("voice_reply_secured_seconds", outcome, value=waited_s)
+
     def hydrated(self, source: str, duration_s: float) -> None:
         """Note how long reading back took, and from where."""
         self._metrics.observe("voice_hydrate_seconds", source, value=duration_s)

@@ -10,7 +10,7 @@ from livekit.agents.llm import ChatContext, ChatMessage
 from voice_agent.bootstrap.job import read_persona
 from voice_agent.call.opening import Opening
 from voice_agent.providers.local import RuleLLM
-from voice_agent.room.agent import VoiceAgent
+from voice_agent.room.agent import CallSide, VoiceAgent
 
 PERSONA = read_persona(Path(__file__).parents[3] / "config" / "agent.toml")
 
@@ -22,7 +22,7 @@ def first_agent(opening: Opening) -> VoiceAgent:
         context=ChatContext.empty(),
         first=opening,
         tools=[],
-        can_be_heard=lambda: True,
+        call=CallSide(can_be_heard=lambda: True),
     )
 
 
