@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,10 @@ from tests.support.servers import (  # noqa: F401 - see above
     worker,
 )
 
+TESTS = Path(__file__).parent
+REAL_TIME = {"scenarios", "web"}
+"""Real rooms and real audio on two shared cores: one of these may be run again, and the summary
+says so (RERUN). What fails three times in a row fails."""
 SURVIVORS = pytest.StashKey[list[str]]()
 
 
@@ -38,6 +43,9 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     guards.guard_async_tests(items)
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in REAL_TIME:
+            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
