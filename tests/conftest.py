@@ -44,7 +44,7 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     guards.guard_async_tests(items)
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in REAL_TIME:
+        if item.path.relative_to(TESTS).parts[0] in REAL_TIME or "providers" in item.path.parts:
             item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
 
 
