@@ -242,7 +242,7 @@ class Outbox:
     def _is_in_place(self) -> bool:
         try:
             return self._path.stat().st_ino == self._inode
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
             return True  # nobody knows: an outage of the disk is not a deletion

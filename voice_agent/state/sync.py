@@ -10,6 +10,7 @@ import contextlib
 import os
 import queue
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +31,8 @@ class _Work:
 class GroupSync:
     """The syncing thread of one outbox. Everything but ``_run`` belongs to the event loop."""
 
-    def __init__(self) -> None:
-        self.sync_count = 0
+    def __init__(self, sync: Callable[[int], None] = os.fdatasync) -> None:
+        self._sync = sync
         self._work: queue.SimpleQueue[_Work] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -102,8 +103,7 @@ class GroupSync:
     def _bring_to_disk(self, group: list[_Work]) -> None:
         try:
             for fd in dict.fromkeys(work.fd for work in group if work.fd >= 0):
-                os.fdatasync(fd)
-                self.sync_count += 1
+                self._sync(fd)
             for folder in {work.folder for work in group if work.folder is not None}:
                 _sync_folder(folder)
         except OSError as exc:

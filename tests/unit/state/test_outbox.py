@@ -1,21 +1,32 @@
 """The outbox: what it took survives; what it could not take leaves no trace."""
 
+import asyncio
+import contextlib
 import fcntl
 import os
 import resource
+import shutil
+import signal
 import socket
+import threading
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Self
 
 import msgspec
 import pytest
 
+from tests.support.waiting import wait_until
+from voice_agent.aio.clock import SystemClock
 from voice_agent.domain.errors import NewerFormat, OutboxFull, UnreadableRecord
 from voice_agent.domain.ids import ConversationId, WriterId
 from voice_agent.state import frames
+from voice_agent.state.acks import Ack, ack_of, write_ack
 from voice_agent.state.frames import Frame, FrameType
 from voice_agent.state.outbox import (
     DOORBELL,
     Bound,
+    Durability,
     Ended,
     Header,
     Outbox,
@@ -34,6 +45,17 @@ def frames_in(folder: Path) -> list[Frame]:
     items = list(frames.read(data, final=True))
     assert all(isinstance(item, Frame) for item in items)
     return [item for item in items if isinstance(item, Frame)]
+
+
+@contextlib.asynccontextmanager
+async def opened(placement: Placement) -> AsyncIterator[Outbox]:
+    """As a call does it: opening may block, so it has a thread."""
+    outbox = Outbox(placement, HEADER)
+    await asyncio.to_thread(outbox.open)
+    try:
+        yield outbox
+    finally:
+        outbox.close()
 
 
 def test_the_file_tells_the_whole_call(tmp_path: Path) -> None:
@@ -64,8 +86,6 @@ def test_a_full_disk_refuses_the_record_and_leaves_no_torn_one(tmp_path: Path) -
     with Outbox(Placement(folder=tmp_path), HEADER) as outbox:
         outbox.append(1, b"x" * 100)
         size = Placement(folder=tmp_path).file_of(WriterId("w1")).stat().st_size
-        import signal
-
         handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 50, before[1]))
         try:
@@ -79,6 +99,181 @@ def test_a_full_disk_refuses_the_record_and_leaves_no_torn_one(tmp_path: Path) -
         b"x" * 100,
         b"z",
     ]
+
+
+def test_a_disk_that_is_full_at_the_start_leaves_no_file_and_the_next_record_makes_it(
+    tmp_path: Path,
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    outbox = Outbox(Placement(folder=tmp_path), HEADER)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(OutboxFull):
+            outbox.open()
+        with pytest.raises(OutboxFull):
+            outbox.append(1, b"one")
+        assert list(tmp_path.iterdir()) == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    outbox.append(1, b"one")
+    outbox.close()
+    assert [f.payload for f in frames_in(tmp_path) if f.type == FrameType.EVENT] == [b"one"]
+
+
+class Looker(threading.Thread):
+    """Looks at one outbox as a relay does, all the time; counts what it must never see."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.stopping = threading.Event()
+        self.looks = 0
+        self.dead = 0
+        self.headless = 0
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stopping.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                fd = os.open(self.path, os.O_RDWR)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.dead += os.fstat(fd).st_nlink > 0
+            except BlockingIOError:
+                self.headless += os.fstat(fd).st_size <= frames.HEAD_BYTES
+            os.close(fd)
+            self.looks += 1
+
+
+def test_a_file_that_has_its_name_is_locked_and_has_its_header(tmp_path: Path) -> None:
+    """A relay that looks at any moment must not take a new writer for a dead one."""
+    path = Placement(folder=tmp_path).file_of(WriterId("w1"))
+    with Looker(path) as looker:
+        for _ in range(60):
+            outbox = Outbox(Placement(folder=tmp_path), HEADER)
+            outbox.open()
+            before = looker.looks
+            wait_until(lambda seen=before: looker.looks > seen)  # type: ignore[misc]
+            path.unlink()
+            outbox.close()
+    assert (looker.dead, looker.headless) == (0, 0)
+
+
+def test_a_folder_that_is_deleted_in_mid_call_is_noticed_at_the_next_record(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "outbox"
+    with Outbox(Placement(folder=folder), HEADER) as outbox:
+        outbox.append(1, b"one")
+        shutil.rmtree(folder)
+        outbox.append(2, b"two")
+        outbox.ring()
+        assert [f.payload for f in frames_in(folder) if f.type == FrameType.EVENT] == [
+            b"one",
+            b"two",
+        ]
+        outbox.append(3, b"three")
+    assert [f.ordinal for f in frames_in(folder)] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved away", "folder moved away"])
+async def test_a_file_that_is_no_longer_in_its_place_is_written_anew(
+    tmp_path: Path, how: str
+) -> None:
+    folder = tmp_path / "outbox"
+    placement = Placement(folder=folder)
+    path = placement.file_of(WriterId("w1"))
+    async with opened(placement) as outbox:
+        outbox.append(1, b"one")
+        await outbox.look()
+        first = path.stat().st_ino
+        if how == "deleted":
+            path.unlink()
+        elif how == "moved away":
+            path.rename(tmp_path / "elsewhere")
+        else:
+            folder.rename(tmp_path / "elsewhere")
+        await outbox.look()
+        assert path.stat().st_ino != first
+        outbox.append(2, b"two")
+    assert [f.ordinal for f in frames_in(folder)] == [0, 1, 2]
+
+
+async def test_a_file_written_anew_is_locked_and_forgets_the_old_acknowledgement(
+    tmp_path: Path,
+) -> None:
+    path = Placement(folder=tmp_path).file_of(WriterId("w1"))
+    async with opened(Placement(folder=tmp_path)) as outbox:
+        outbox.append(1, b"one")
+        ack_of(path).write_text("9999")
+        path.unlink()
+        await outbox.look()
+        assert not ack_of(path).exists()
+        fd = os.open(path, os.O_RDWR)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(fd)
+
+
+async def test_a_deleted_file_waits_for_a_disk_that_has_room_again(tmp_path: Path) -> None:
+    """What only the deleted file holds must not be forgotten with the first failure."""
+    folder = tmp_path / "outbox"
+    async with opened(Placement(folder=folder)) as outbox:
+        outbox.append(1, b"one")
+        shutil.rmtree(folder)
+        folder.write_text("in the way")
+        with pytest.raises(OutboxFull):
+            await outbox.look()
+        with pytest.raises(OutboxFull):
+            outbox.append(2, b"two")
+        folder.unlink()
+        outbox.append(2, b"two")
+    assert [f.ordinal for f in frames_in(folder)] == [0, 1, 2]
+
+
+async def test_with_power_a_record_is_secured_by_the_disk(tmp_path: Path) -> None:
+    outbox = Outbox(Placement(folder=tmp_path, durability=Durability.POWER), HEADER)
+    await asyncio.to_thread(outbox.open)
+    clock = SystemClock()
+    outbox.append(1, b"one")
+    await asyncio.wait_for(outbox.secured(1, clock=clock), 5)
+    late = asyncio.ensure_future(outbox.secured(2, clock=clock))
+    done, _ = await asyncio.wait({late}, timeout=0.05)
+    assert not done
+    outbox.append(2, b"two")
+    await asyncio.wait_for(late, 5)
+    Placement(folder=tmp_path).file_of(WriterId("w1")).unlink()
+    await outbox.look()
+    outbox.append(3, b"three")
+    await asyncio.wait_for(outbox.secured(3, clock=clock), 5)
+    outbox.close()
+    assert [f.ordinal for f in frames_in(tmp_path)] == [0, 1, 2, 3]
+
+
+async def test_acknowledged_means_that_the_relay_says_so_of_this_very_file(
+    tmp_path: Path,
+) -> None:
+    placement = Placement(folder=tmp_path, durability=Durability.ACKNOWLEDGED)
+    path = placement.file_of(WriterId("w1"))
+    async with opened(placement) as outbox:
+        outbox.append(1, b"one")
+        write_ack(ack_of(path), Ack(end=999, ordinal=1, file=path.stat().st_ino + 1))
+        waiting = asyncio.ensure_future(outbox.secured(1, clock=SystemClock()))
+        done, _ = await asyncio.wait({waiting}, timeout=0.1)
+        assert not done
+        write_ack(ack_of(path), Ack(end=999, ordinal=1, file=path.stat().st_ino))
+        await asyncio.wait_for(waiting, 5)
 
 
 def test_a_folder_that_cannot_be_made_is_said_before_anything_is_written(tmp_path: Path) -> None:
