@@ -2,7 +2,6 @@
 
 import os
 import secrets
-from pathlib import Path
 
 import pytest
 
@@ -28,10 +27,9 @@ from tests.support.servers import (  # noqa: F401 - see above
     worker,
 )
 
-TESTS = Path(__file__).parent
-REAL_TIME = {"scenarios", "web"}
-"""Real rooms and real audio on two shared cores: one of these may be run again, and the summary
-says so (RERUN). What fails three times in a row fails."""
+REAL_TIME = {"scenarios", "web", "providers", "backend"}
+"""Folders of real rooms, audio and process starts, on two shared cores: one of these tests may be
+run again, and the summary says so (RERUN). What fails three times in a row fails."""
 SURVIVORS = pytest.StashKey[list[str]]()
 
 
@@ -44,7 +42,7 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     guards.guard_async_tests(items)
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in REAL_TIME or "providers" in item.path.parts:
+        if REAL_TIME & set(item.path.parts):
             item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
 
 

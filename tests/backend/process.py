@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parents[2]
-READY_S = 20.0
+READY_S = 45.0
 
 
 def free_port() -> int:
