@@ -46,3 +46,11 @@ async def proxy(backend: Backend) -> AsyncIterator[FaultProxy]:
     """A proxy before the backend that can misbehave."""
     async with FaultProxy(Target(host="127.0.0.1", port=backend.port)) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An outbox folder."""
+    made = tmp_path / "outbox"
+    made.mkdir()
+    return made

@@ -9,6 +9,7 @@ import pytest
 from voice_agent.domain.errors import NewerFormat
 from voice_agent.state import frames, reading
 from voice_agent.state.acks import Ack, ack_of, write_ack
+from voice_agent.state.codec import decode_event
 from voice_agent.state.frames import FrameType
 from voice_agent.state.outbox import Header
 from voice_agent.state.reading import Found, OutboxReader
@@ -83,6 +84,7 @@ def test_a_lost_event_is_the_same_every_time(tmp_path: Path) -> None:
     first, second = read_all(path)[1][0], read_all(path)[1][0]
     assert [record.stands_in for record in first.records] == [False, True, False]
     assert first.records == second.records
+    assert decode_event(first.records[1].data).at.isoformat() == "2026-11-21T04:00:00+00:00"
     assert first.damaged == 1
     assert first.gaps == 0
     assert [p.read_bytes() for p in (tmp_path / "quarantine").iterdir()] == [bytes(raw)]
