@@ -28,7 +28,8 @@ from voice_agent.aio.backoff import Backoff
 from voice_agent.aio.clock import new_id
 from voice_agent.aio.supervisor import Jobs, Supervision
 from voice_agent.bootstrap.calls import call_layers, make_call
-from voice_agent.call.call import Call, Place, Pointer
+from voice_agent.call.call import Call
+from voice_agent.call.enrolment import Place, Pointer
 from voice_agent.call.ports import CallSignals
 from voice_agent.domain.errors import VoiceAgentError
 from voice_agent.domain.events import Event, Message, Speaker
@@ -94,11 +95,13 @@ class Straight:
     async def send(self) -> None:
         """Send one batch; what fails waits on."""
         batch = self._waiting[:BATCH]
-        if not batch or self._call.conversation_id is None:
+        if not batch or self._call.writer.conversation_id is None:
             return
         with suppress(VoiceAgentError):
             await self._backend.store_events(
-                self._call.conversation_id, self._call.writer_id, [encode_event(e) for e in batch]
+                self._call.writer.conversation_id,
+                self._call.writer.writer_id,
+                [encode_event(e) for e in batch],
             )
             del self._waiting[: len(batch)]
 
@@ -187,7 +190,7 @@ async def _run(args: argparse.Namespace) -> None:
     if args.without_outbox and layers.backend is not None:
         straight = Straight(call, layers.backend, watcher)
         jobs.start_watch("straight", lambda: straight.keep(jobs))
-    tell(ready=call.conversation_id, writer=call.writer_id)
+    tell(ready=call.writer.conversation_id, writer=call.writer.writer_id)
     reason = await ScriptedCall(call).talk()
     call.end(reason)
     await supervision.stop()

@@ -6,7 +6,8 @@ A job process uses it, and so does ``simulators/script_job.py``, which is a job 
 from backend_client import BackendClient, backend_http
 from config.settings import Settings
 from voice_agent.aio.clock import SystemClock, new_id
-from voice_agent.call.call import Call, CallLayers, CallSettings, Place, Pointer
+from voice_agent.call.call import Call, CallLayers, CallSettings
+from voice_agent.call.enrolment import Place, Pointer
 from voice_agent.call.ports import CallObserver
 from voice_agent.call.summaries import Summariser
 from voice_agent.domain.conversation import WindowLimits

@@ -9,39 +9,32 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from voice_agent.aio.backoff import Backoff
-from voice_agent.aio.clock import Clock, unix_ms
+from voice_agent.aio.clock import Clock
 from voice_agent.aio.supervisor import Jobs
 from voice_agent.call.assurance import Assurance
+from voice_agent.call.enrolment import Enrolment, Place, Pointer
 from voice_agent.call.ports import CallObserver, CallSignals
 from voice_agent.call.recorder import Recorder
 from voice_agent.call.summaries import Summaries, Summariser
 from voice_agent.domain.conversation import Conversation, WindowLimits
-from voice_agent.domain.errors import (
-    LeaseHeld,
-    OutboxFull,
-    OwnershipLost,
-    RequestRefused,
-    VoiceAgentError,
-)
+from voice_agent.domain.errors import OutboxFull, VoiceAgentError
 from voice_agent.domain.events import Event, Summary
-from voice_agent.domain.ids import ConversationId, JobId, RoomName, WriterId
+from voice_agent.domain.ids import ConversationId
 from voice_agent.domain.patterns import Pattern, PatternSetting, pattern_of
 from voice_agent.state.codec import instant
 from voice_agent.state.outbox import Header, Outbox, Placement
 from voice_agent.state.ownership import Holder, Lease
-from voice_agent.state.ports import Backend, LeaseState, Registration, WriterGrant
+from voice_agent.state.ports import Backend, LeaseState, WriterGrant
 from voice_agent.state.recovery import Recovered, Recovery
 from voice_agent.state.store import Store, StoreEvents
 
 log = logging.getLogger(__name__)
 
 FLUSH_WAITING_S = 1.0
-LEASE_MARGIN_S = 1.0
-LEASE_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,23 +61,6 @@ class CallLayers:
     summariser: Summariser
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pointer:
-    """What says which conversation this is: its id, or the key to resolve it by."""
-
-    key: str
-    conversation_id: ConversationId | None = None
-    source: str = "key"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """Where the call takes place."""
-
-    room: RoomName
-    job_id: JobId
-
-
 class Call:
     """One call, from ``load`` to ``end``."""
 
@@ -93,17 +69,17 @@ class Call:
     ) -> None:
         self._settings = settings
         self._layers = layers
-        self._pointer = pointer
         self._place = place
         self._outbox: Outbox | None = None
         self._ended = False
         self._loaded = False
-        self._registered = False
-        self._started_at = layers.clock.now()
-        self.writer_id = WriterId(layers.new_id())
-        self.conversation_id: ConversationId | None = None
-        self.fence = unix_ms(self._started_at)
-        self.session_number = 0
+        self.writer = Enrolment(
+            pointer,
+            place,
+            max_gap_s=settings.max_gap_s,
+            clock=layers.clock,
+            new_id=layers.new_id,
+        )
         self.pattern = Pattern.HYBRID
         self.recovered = Recovered()
         self.already_served = False
@@ -118,25 +94,26 @@ class Call:
     @property
     def needs_caller(self) -> bool:
         """Nothing names the conversation but, by setting, who calls."""
-        return self._settings.key == "caller" and self._pointer.source == "key"
+        return self._settings.key == "caller" and self.writer.pointer.source == "key"
 
     def point_to_caller(self, identity: str) -> None:
         """Resolve the conversation by the caller's identity. Before ``load``."""
-        self._pointer = replace(self._pointer, key=f"caller-{identity}")
+        self.writer.point_to_caller(identity)
 
     async def load(self) -> None:
         """Find the conversation, register as its writer, read its history back, open the outbox.
 
         Takes at most ``load_s`` seconds for each of the two steps, whatever is away.
         """
-        grant = await self._find()
-        if grant is not None and not await self._own(grant):
+        backend, writer = self._layers.backend, self.writer
+        grant = await self._find(backend)
+        if backend is not None and grant is not None and not await writer.own(backend, grant):
             self.already_served = True
-            await self._withdraw()
+            await writer.withdraw(backend)
             return
-        if self.conversation_id is not None:
+        if writer.conversation_id is not None:
             self.recovered = await self._recover(
-                self.conversation_id, self._layers.backend if grant else None
+                writer.conversation_id, backend if grant is not None else None
             )
         if self._layers.placement is not None:
             self._outbox = await asyncio.to_thread(self._open_outbox, self._layers.placement)
@@ -148,16 +125,19 @@ class Call:
         backend = self._layers.backend
         if backend is None:
             return
-        if self._registered and self.conversation_id is not None:
-            signals.bound(self.conversation_id)
+        writer = self.writer
+        if writer.registered and writer.conversation_id is not None:
+            signals.bound(writer.conversation_id)
         else:
-            jobs.start_optional("bind-conversation", lambda: self._bind_later(jobs, signals))
+            jobs.start_optional(
+                "bind-conversation", lambda: self._bind_later(backend, jobs, signals)
+            )
         lease = Lease(
             Holder(
-                conversation_id=lambda: self.conversation_id,
-                writer_id=self.writer_id,
+                conversation_id=lambda: writer.conversation_id,
+                writer_id=writer.writer_id,
                 last_ordinal=lambda: self.recorder.last_ordinal,
-                session_number=lambda: self.session_number,
+                session_number=lambda: writer.session_number,
             ),
             backend=backend,
             on_lost=self.superseded.set,
@@ -198,22 +178,16 @@ class Call:
     @property
     def log_fields(self) -> dict[str, object]:
         """What names this call in a log line."""
-        return {
-            "conversation_id": self.conversation_id,
-            "writer_id": self.writer_id,
-            "job_id": self._place.job_id,
-            "session_number": self.session_number,
-        }
+        return self.writer.log_fields
 
-    async def _find(self) -> WriterGrant | None:
+    async def _find(self, backend: Backend | None) -> WriterGrant | None:
         """Resolve and register within the deadline; None when the backend is away."""
-        self.conversation_id = self._pointer.conversation_id
-        if self._layers.backend is None:
-            self.conversation_id = self.conversation_id or ConversationId(self._layers.new_id())
+        if backend is None:
+            self.writer.name_alone()
             return None
         try:
             async with asyncio.timeout(self._settings.load_s):
-                return await self._introduce(self._layers.backend)
+                return await self._introduce(backend)
         except (VoiceAgentError, TimeoutError) as exc:
             self._layers.observer.degraded("backend", on=True)
             log.warning(
@@ -222,86 +196,8 @@ class Call:
             )
             return None
 
-    async def _own(self, grant: WriterGrant) -> bool:
-        """Wait until the lease is ours, a little longer than a dead holder keeps it.
-
-        A lease that cannot be reached is not lost: the call goes on.
-        """
-        backend = self._layers.backend
-        assert backend is not None
-        assert self.conversation_id is not None
-        deadline_s = self._layers.clock.monotonic_s() + grant.lease_s + LEASE_MARGIN_S
-        while True:
-            try:
-                await backend.renew_lease(
-                    self.conversation_id,
-                    self.writer_id,
-                    last_ordinal=0,
-                    session_number=self.session_number,
-                )
-            except LeaseHeld:
-                if self._layers.clock.monotonic_s() > deadline_s:
-                    log.info("another agent serves the conversation", extra=self.log_fields)
-                    return False
-                await self._layers.clock.sleep(LEASE_LOOK_S)
-            except OwnershipLost:
-                return False
-            except VoiceAgentError:
-                return True
-            else:
-                return True
-
-    async def _withdraw(self) -> None:
-        """We came too late: say so, and leave no writer behind that looks lost."""
-        backend = self._layers.backend
-        assert backend is not None
-        assert self.conversation_id is not None
-        try:
-            await backend.end_writer(
-                self.conversation_id,
-                self.writer_id,
-                reason="already_served",
-                at=instant(self._layers.clock.now()),
-                last_ordinal=0,
-            )
-        except VoiceAgentError as exc:
-            log.debug("not withdrawn", extra={"error_type": type(exc).__name__})
-
     async def _introduce(self, backend: Backend) -> WriterGrant:
-        """Register; a pointer to a conversation that is not ours begins a fresh one."""
-        if self.conversation_id is not None:
-            try:
-                return await self._register(backend, self.conversation_id)
-            except RequestRefused as exc:
-                if exc.status not in {400, 404}:
-                    raise
-                log.warning(
-                    "metadata names a conversation that the backend does not know: a fresh one",
-                    extra={**self.log_fields, "source": self._pointer.source, "code": exc.code},
-                )
-                self._pointer = replace(self._pointer, key=self._layers.new_id())
-                self.conversation_id = None
-        found = await backend.resolve_conversation(
-            self._pointer.key, max_gap_s=self._settings.max_gap_s
-        )
-        self.conversation_id = found.conversation_id
-        return await self._register(backend, found.conversation_id)
-
-    async def _register(self, backend: Backend, conversation_id: ConversationId) -> WriterGrant:
-        grant = await backend.register_writer(
-            conversation_id,
-            Registration(
-                writer_id=self.writer_id,
-                started_at=instant(self._started_at),
-                room=self._place.room,
-                job_id=self._place.job_id,
-                # late: the outbox names this fence already, and what was said stays where it is
-                fence=self.fence if self._loaded else None,
-            ),
-        )
-        self.fence = grant.fence
-        self.session_number = grant.session_number
-        self._registered = True
+        grant = await self.writer.introduce(backend)
         self.pattern = pattern_of(
             self._settings.pattern,
             turns=grant.version,
@@ -310,7 +206,7 @@ class Call:
         return grant
 
     def _open_store(self) -> None:
-        conversation = Conversation(session_number=self.session_number)
+        conversation = Conversation(session_number=self.writer.session_number)
         for event in self.recovered.events:
             conversation = conversation.apply(event)
         self.store = Store(
@@ -334,13 +230,16 @@ class Call:
             clock=self._layers.clock,
             new_id=self._layers.new_id,
             on_recorded=self._recorded,
-            session_number=lambda: self.session_number if self._registered else None,
+            session_number=self._known_session_number,
         )
         standing = [e.body.text for e in conversation.window if isinstance(e.body, Summary)]
         self.summaries = Summaries(
             self._layers.summariser, self.recorder, previous=standing[-1] if standing else ""
         )
-        self._loaded = True
+        self._loaded = self.writer.is_writing = True
+
+    def _known_session_number(self) -> int | None:
+        return self.writer.session_number if self.writer.registered else None
 
     def _recorded(self, event: Event) -> None:
         self._assurance.recorded(event)
@@ -350,15 +249,16 @@ class Call:
         self.summaries.trimmed(cut)
 
     def _open_outbox(self, placement: Placement) -> Outbox:
+        writer = self.writer
         outbox = Outbox(
             placement,
             Header(
-                writer_id=self.writer_id,
-                started_at=instant(self._started_at),
-                conversation_id=self.conversation_id,
-                key=self._pointer.key if self.conversation_id is None else None,
+                writer_id=writer.writer_id,
+                started_at=instant(writer.started_at),
+                conversation_id=writer.conversation_id,
+                key=writer.pointer.key if writer.conversation_id is None else None,
                 max_gap_s=self._settings.max_gap_s,
-                fence=self.fence,
+                fence=writer.fence,
                 room=self._place.room,
                 job_id=self._place.job_id,
             ),
@@ -384,15 +284,13 @@ class Call:
         self._layers.observer.hydrated(recovered.source, recovered.took_ms / 1000)
         return recovered
 
-    async def _bind_later(self, jobs: Jobs, signals: CallSignals) -> None:
+    async def _bind_later(self, backend: Backend, jobs: Jobs, signals: CallSignals) -> None:
         """The backend was away at the start: ask again until it names the conversation.
 
         What the conversation already held is read then, so that the agent remembers late rather
         than never.
         """
         said_before = self.recovered.events
-        backend = self._layers.backend
-        assert backend is not None
         backoff = Backoff(base_s=0.5, cap_s=5.0)
         attempt = 0
         while not jobs.stopping.is_set():
@@ -402,14 +300,15 @@ class Call:
                 attempt += 1
                 await jobs.stopped(within_s=backoff.delay_s(attempt))
                 continue
-            if self.conversation_id is None:
+            conversation_id = self.writer.conversation_id
+            if conversation_id is None:
                 return
             if self._outbox is not None:
-                self._outbox.bind(self.conversation_id)
+                self._outbox.bind(conversation_id)
             self._layers.observer.degraded("backend", on=False)
-            signals.bound(self.conversation_id)
+            signals.bound(conversation_id)
             known = {event.event_id for event in (*said_before, *self.store.conversation.window)}
-            late = await self._recover(self.conversation_id, backend)
+            late = await self._recover(conversation_id, backend)
             signals.history([e for e in late.events if e.event_id not in known])
             return
 
@@ -427,9 +326,9 @@ class Call:
         A higher session number means a clear: the window is gone before the number is ours, and
         the next heartbeat, which reports it, says the truth.
         """
-        if state.session_number <= self.session_number:
+        if state.session_number <= self.writer.session_number:
             return
         self.store.clear(state.session_number)
         signals.cleared()
-        self.session_number = state.session_number
+        self.writer.session_number = state.session_number
         log.info("context cleared", extra=self.log_fields)

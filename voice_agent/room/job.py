@@ -20,7 +20,8 @@ from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputO
 from voice_agent.aio.backoff import Backoff
 from voice_agent.aio.clock import Clock
 from voice_agent.aio.supervisor import Job, Jobs, Supervision
-from voice_agent.call.call import Call, Place, Pointer
+from voice_agent.call.call import Call
+from voice_agent.call.enrolment import Place, Pointer
 from voice_agent.call.opening import opening
 from voice_agent.call.person import Fact, Person, Profiles
 from voice_agent.call.ports import CallSignals
@@ -233,7 +234,7 @@ class CallJob:
 
     async def _show_fence(self) -> None:
         await self._ctx.room.local_participant.set_attributes(
-            {FENCE_ATTRIBUTE: str(self._call.fence)}
+            {FENCE_ATTRIBUTE: str(self._call.writer.fence)}
         )
 
     async def _watch_superseded(self, session: AgentSession[Any]) -> None:

@@ -9,7 +9,7 @@ import json
 import logging
 from typing import Any
 
-from voice_agent.call.call import Pointer
+from voice_agent.call.enrolment import Pointer
 from voice_agent.domain.errors import InvalidPointer
 from voice_agent.domain.ids import ConversationId, RoomName, is_id
 
