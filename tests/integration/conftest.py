@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from backend_client import BackendClient, backend_http
+from devtools.servers.valkey import ValkeyServer
 from simulators.fault_proxy import FaultProxy, Target
 from tests.backend.process import Backend
+from voice_agent.aio.clock import SystemClock
+from voice_agent.state.hot_client import HotClient, RedisPlace, connect
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +57,12 @@ def folder(tmp_path: Path) -> Path:
     made = tmp_path / "outbox"
     made.mkdir()
     return made
+
+
+@pytest.fixture
+async def redis_client(valkey: ValkeyServer) -> AsyncIterator[HotClient]:
+    """A client of a real Valkey with nothing in it."""
+    commands = connect(RedisPlace(url=valkey.url))
+    client = HotClient(commands, clock=SystemClock(), timeout_s=2.0)
+    yield client
+    await client.aclose()
