@@ -1,27 +1,21 @@
 """Conversations: resolve, read, list, clear."""
 
 import sqlite3
-from hashlib import sha256
-from typing import Final
 
 from backend.clock import new_id
 from backend.errors import Conflict, Malformed
 from backend.rules import fences
-from backend.rules.events import canonical
+from backend.rules.own_events import clear_digest, context_cleared
+from backend.rules.rows import no_conversation
 from backend.storage.records import Cleared, Conversation, Reader, Token
 from backend.storage.sqlite.rows import (
     COLUMNS,
-    Made,
     conversation,
     head,
-    insert_made,
-    no_conversation,
+    insert_own,
     owner,
     save_head,
 )
-
-BACKEND: Final = "backend"
-"""The writer of what the backend itself adds; no agent can register under this name."""
 
 
 def create(db: sqlite3.Connection, by: Token, id_: str, key: str, now_ms: int) -> None:
@@ -116,15 +110,13 @@ def clear(
 ) -> Cleared:
     """Begin a new session; the same event_id clears once."""
     row = head(db, tenant, id_)
-    fields = {"reason": reason} if reason is not None else {}
-    asked = sha256(canonical({"event_id": event_id, "kind": "context_cleared", **fields})).digest()
     known = db.execute(
         "SELECT digest, position FROM event_ids"
         " WHERE tenant = ? AND conversation_id = ? AND event_id = ?",
         (tenant, id_, event_id),
     ).fetchone()
     if known is not None:
-        return _cleared_before(db, (tenant, id_), event_id, known, asked)
+        return _cleared_before(db, (tenant, id_), event_id, known, clear_digest(event_id, reason))
     row.session_number += 1
     row.floor_fence = fences.after_clear(
         highest=row.highest_fence, floor=row.floor_fence, now_ms=now_ms
@@ -133,18 +125,7 @@ def clear(
         "INSERT INTO sessions VALUES (?, ?, ?, ?, ?)",
         (tenant, id_, row.session_number, row.floor_fence, now_ms),
     )
-    made = Made(
-        kind="context_cleared",
-        at_ms=now_ms,
-        session_number=row.session_number,
-        writer_id=BACKEND,
-        fence=0,
-        ordinal=1,
-        fields=fields,
-        event_id=event_id,
-        digest=asked,
-    )
-    _, position = insert_made(db, row, made)
+    position = insert_own(db, row, context_cleared(row, event_id, reason, now_ms))
     save_head(db, row, now_ms)
     return Cleared(session_number=row.session_number, event_id=event_id, position=position)
 

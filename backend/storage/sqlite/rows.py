@@ -1,61 +1,18 @@
 """Reading rows that several modules need, and the one way an event goes into its table."""
 
 import sqlite3
-from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, Final
 
-import msgspec
-
-from backend.clock import new_id, rfc3339
-from backend.errors import NotFound
-from backend.rules.events import canonical
+from backend.clock import new_id
 from backend.rules.ordinals import Received
+from backend.rules.own_events import OwnEvent
+from backend.rules.rows import Head, WriterRow, no_conversation, no_writer, runs_of
 from backend.storage.records import Conversation, Gap, Owner
 
-RUNS: Final = msgspec.json.Decoder(tuple[tuple[int, int], ...])
-JSON: Final = msgspec.json.Encoder()
 MAX_GAPS: Final = 100
 """Gaps shown at a conversation: enough to see that something is wrong and where it begins."""
 
 COLUMNS: Final = "id, key, session_number, version, last_position, created_ms, updated_ms"
-
-
-@dataclass(slots=True, kw_only=True)
-class Head:
-    """A conversation's row while a transaction changes it."""
-
-    tenant: str
-    id: str
-    session_number: int
-    version: int
-    last_position: int
-    highest_fence: int
-    floor_fence: int
-
-    def next_position(self) -> int:
-        """Take the next position."""
-        self.last_position += 1
-        return self.last_position
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WriterRow:
-    """A writer's row."""
-
-    writer_id: str
-    fence: int
-    room: str | None
-    session_number: int
-    window_session: int
-    received: Received
-    last_ordinal: int
-    ended: bool
-
-
-def no_conversation() -> NotFound:
-    """Make the error for an unknown conversation and for a foreign one: they look the same."""
-    return NotFound("unknown_conversation", "no such conversation")
 
 
 def head(db: sqlite3.Connection, tenant: str, id_: str) -> Head:
@@ -112,22 +69,17 @@ def find_writer(db: sqlite3.Connection, row: Head, writer_id: str) -> WriterRow 
         room=found[1],
         session_number=found[2],
         window_session=found[3],
-        received=Received(acknowledged=found[4], ahead=runs(found[5])),
+        received=Received(acknowledged=found[4], ahead=runs_of(found[5])),
         last_ordinal=found[6],
         ended=found[7] is not None,
     )
-
-
-def runs(text: str) -> tuple[tuple[int, int], ...]:
-    """Read runs of ordinals; nearly always there are none."""
-    return () if text == "[]" else RUNS.decode(text)
 
 
 def known_writer(db: sqlite3.Connection, row: Head, writer_id: str) -> WriterRow:
     """Read a writer's row; raise NotFound."""
     writer = find_writer(db, row, writer_id)
     if writer is None:
-        raise NotFound("unknown_writer", "no such writer: register it first")
+        raise no_writer()
     return writer
 
 
@@ -169,39 +121,20 @@ def _missing(db: sqlite3.Connection, tenant: str, id_: str) -> tuple[Gap, ...]:
         " (ended_ms IS NOT NULL AND last_ordinal > acknowledged)) ORDER BY fence",
         (tenant, id_),
     ):
-        received = Received(acknowledged=acknowledged, ahead=runs(ahead))
+        received = Received(acknowledged=acknowledged, ahead=runs_of(ahead))
         told = last if ended is not None else 0  # a living writer's newest are still on their way
         gaps += [Gap(writer_id=writer_id, first=a, last=b) for a, b in received.missing(told)]
     return tuple(gaps[:MAX_GAPS])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """An event that the backend makes itself."""
-
-    kind: str
-    at_ms: int
-    session_number: int
-    writer_id: str
-    fence: int
-    ordinal: int | None
-    fields: dict[str, Any]  # Any: JSON of the kind
-    event_id: str | None = None
-    digest: bytes | None = None  # what identifies it, where that is not its body
-
-
-def insert_made(db: sqlite3.Connection, row: Head, made: Made) -> tuple[str, int]:
-    """Store an event of the backend's own; return its id and position."""
-    event_id = made.event_id or new_id()
-    fields = {"v": 1, "event_id": event_id, "kind": made.kind, "at": rfc3339(made.at_ms)}
-    fields |= made.fields
-    if made.ordinal is not None:
-        fields["ordinal"] = made.ordinal
-    body = canonical(fields)
+def insert_own(db: sqlite3.Connection, row: Head, own: OwnEvent) -> int:
+    """Store an event of the backend's own; return its position."""
+    event_id = own.event_id or new_id()
+    digest, body = own.encoded(event_id)
     position = row.next_position()
     db.execute(
         "INSERT INTO event_ids VALUES (?, ?, ?, ?, ?)",
-        (row.tenant, row.id, event_id, made.digest or sha256(body).digest(), position),
+        (row.tenant, row.id, event_id, digest, position),
     )
     db.execute(
         "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -209,13 +142,13 @@ def insert_made(db: sqlite3.Connection, row: Head, made: Made) -> tuple[str, int
             row.tenant,
             row.id,
             position,
-            made.session_number,
-            made.writer_id,
-            made.fence,
-            made.ordinal,
-            made.kind,
-            made.at_ms,
+            own.session_number,
+            own.writer_id,
+            own.fence,
+            own.ordinal,
+            own.kind,
+            own.at_ms,
             body,
         ),
     )
-    return event_id, position
+    return position

@@ -1,87 +1,45 @@
-"""Turns as the backend follows them: where they begin, when they end, what that counts.
-
-A conversation's version is the number of turns that ended, plus every event that came for a turn
-after its end. A message sorts by the ordinal of its turn's start, which may arrive after it.
-"""
+"""The rows of turns (``rules.turns`` says what they mean)."""
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from backend.rules.events import COUNTED, Event
-from backend.storage.sqlite.rows import JSON, Head, Made, WriterRow, insert_made
+import msgspec
 
-Numbered = tuple[Event, int]
-"""An event and the session it is stored under."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Turn:
-    session_number: int
-    started_ordinal: int | None
-    ended: bool
-    changed: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Followed:
-    """What a batch did to the turns: version steps, and each turn's first ordinal if known."""
-
-    counted: int
-    started: dict[str, int]
+from backend.rules import turns
+from backend.rules.batches import Placed
+from backend.rules.events import Event
+from backend.rules.rows import Head, WriterRow
+from backend.rules.turns import Followed, Turn, Turns
+from backend.storage.sqlite.rows import insert_own
 
 
 def follow(
-    db: sqlite3.Connection, row: Head, writer: WriterRow, fresh: Sequence[Numbered]
+    db: sqlite3.Connection, row: Head, writer: WriterRow, placed: Sequence[Placed]
 ) -> Followed:
-    """Take note of ``fresh`` events (ascending by ordinal) of one writer."""
-    ids = {event.turn_id for event, _ in fresh if event.turn_id is not None}
-    if not ids:
-        return Followed(counted=0, started={})
-    turns = _load(db, row, writer, ids)
-    counted = sum(_step(turns, event, session) for event, session in fresh if event.turn_id)
-    _save(db, row, writer, turns)
-    for event, _ in fresh:
-        if event.kind == "turn_started" and event.ordinal < writer.received.highest:
-            _move_messages(db, row, writer, event)
-    started = {id_: t.started_ordinal for id_, t in turns.items() if t.started_ordinal is not None}
-    return Followed(counted=counted, started=started)
+    """Take note of new events (ascending by ordinal) of one writer."""
+    ids = turns.ids_in(placed)
+    held = _load(db, row, writer, ids) if ids else {}
+    followed = turns.follow(held, writer, placed)
+    _save(db, row, writer, held)
+    for start in followed.late:
+        _move_messages(db, row, writer, start)
+    return followed
 
 
-def _step(turns: dict[str, _Turn], event: Event, session: int) -> int:
-    """Apply one event to its turn; return how many versions it counts."""
-    turn_id = event.turn_id or ""
-    turn = turns.get(turn_id)
-    counts = int(turn is not None and turn.ended)
-    if event.kind not in {"turn_started", "turn_ended"}:
-        return counts
-    if turn is None:
-        turn = turns[turn_id] = _Turn(session_number=session, started_ordinal=None, ended=False)
-    turn.changed = True
-    if event.kind == "turn_started":
-        if turn.started_ordinal is None or event.ordinal < turn.started_ordinal:
-            turn.started_ordinal = event.ordinal
-        return counts
-    if not turn.ended:
-        turn.ended = True
-        counts = int(event.outcome in COUNTED)
-    return counts
-
-
-def _load(db: sqlite3.Connection, row: Head, writer: WriterRow, ids: set[str]) -> dict[str, _Turn]:
+def _load(db: sqlite3.Connection, row: Head, writer: WriterRow, ids: set[str]) -> Turns:
     found = db.execute(
         "SELECT turn_id, session_number, started_ordinal, ended FROM turns WHERE tenant = ?"
         " AND conversation_id = ? AND writer_id = ?"
         " AND turn_id IN (SELECT value FROM json_each(?))",
-        (row.tenant, row.id, writer.writer_id, JSON.encode(sorted(ids)).decode()),
+        (row.tenant, row.id, writer.writer_id, msgspec.json.encode(sorted(ids)).decode()),
     )
     return {
-        id_: _Turn(session_number=session, started_ordinal=started, ended=bool(ended))
+        id_: Turn(session_number=session, started_ordinal=started, ended=bool(ended))
         for id_, session, started, ended in found
     }
 
 
-def _save(db: sqlite3.Connection, row: Head, writer: WriterRow, turns: dict[str, _Turn]) -> None:
+def _save(db: sqlite3.Connection, row: Head, writer: WriterRow, held: Turns) -> None:
     db.executemany(
         "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
         " started_ordinal = excluded.started_ordinal, ended = excluded.ended",
@@ -95,7 +53,7 @@ def _save(db: sqlite3.Connection, row: Head, writer: WriterRow, turns: dict[str,
                 t.started_ordinal,
                 t.ended,
             )
-            for id_, t in turns.items()
+            for id_, t in held.items()
             if t.changed
         ],
     )
@@ -118,16 +76,7 @@ def close_open(db: sqlite3.Connection, row: Head, writer: WriterRow, at_ms: int)
         (row.tenant, row.id, writer.writer_id),
     ).fetchall()
     for turn_id, session in left_open:
-        made = Made(
-            kind="turn_ended",
-            at_ms=at_ms,
-            session_number=session,
-            writer_id=writer.writer_id,
-            fence=writer.fence,
-            ordinal=None,
-            fields={"turn_id": turn_id, "outcome": "abandoned"},
-        )
-        insert_made(db, row, made)
+        insert_own(db, row, turns.abandoned(writer, turn_id, session, at_ms))
         row.version += 1
         db.execute(
             "UPDATE turns SET ended = 1 WHERE tenant = ? AND conversation_id = ?"

@@ -2,8 +2,9 @@
 
 import sqlite3
 
-from backend.errors import Conflict
-from backend.rules import fences
+from backend.rules import fences, leases
+from backend.rules.own_events import call_ended
+from backend.rules.rows import Head
 from backend.storage.records import (
     Heartbeat,
     NewWriter,
@@ -13,10 +14,8 @@ from backend.storage.records import (
 )
 from backend.storage.sqlite import turns
 from backend.storage.sqlite.rows import (
-    Head,
-    Made,
     find_writer,
-    insert_made,
+    insert_own,
     known_writer,
     owner,
     save_head,
@@ -96,16 +95,9 @@ def renew(
 ) -> Standing:
     """Extend a lease. The live holder wins: anyone else is refused until it ends or expires."""
     writer = known_writer(db, head_, writer_id)
-    if writer.ended:
-        raise Conflict("ended", "this writer has ended: register a new one")
     holder = owner(db, head_.tenant, head_.id, now_ms)
-    if holder is not None and holder.writer_id != writer_id:
-        if holder.fence > writer.fence:
-            raise Conflict("superseded", "a writer with a higher fence owns the conversation")
-        raise Conflict("lease_held", "another writer's lease is alive: wait until it ends")
-    window = writer.window_session
-    if beat.session_number is not None:
-        window = max(window, min(beat.session_number, head_.session_number))
+    leases.check_renewal(writer, None if holder is None else (holder.writer_id, holder.fence))
+    window = leases.window_after(head_, writer, beat.session_number)
     db.execute(
         "UPDATE writers SET lease_until_ms = ?, beats = 1, window_session = ?,"
         " last_ordinal = max(last_ordinal, ?)"
@@ -130,16 +122,7 @@ def end_writer(
     if writer.ended:
         return _standing(head_)
     turns.close_open(db, head_, writer, end.at_ms)
-    made = Made(
-        kind="call_ended",
-        at_ms=end.at_ms,
-        session_number=max(writer.session_number, writer.window_session),
-        writer_id=writer_id,
-        fence=writer.fence,
-        ordinal=None,
-        fields={"reason": end.reason},
-    )
-    insert_made(db, head_, made)
+    insert_own(db, head_, call_ended(writer, end.reason, end.at_ms))
     db.execute(
         "UPDATE writers SET ended_ms = ?, end_reason = ?, lease_until_ms = 0,"
         " last_ordinal = max(last_ordinal, ?)"
