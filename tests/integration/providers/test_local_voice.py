@@ -11,8 +11,8 @@ import pytest
 from livekit.agents import APIConnectOptions, stt, tts
 
 from simulators import ear
-from tests.unit.providers.servers import ROOT, START_S, ServerProcess, is_away
-from tests.unit.providers.speaking import FIXTURES, frames, push, text
+from tests.integration.providers.servers import ROOT, START_S, ServerProcess, is_away
+from tests.integration.providers.speaking import FIXTURES, frames, push, text
 from voice_agent.domain.errors import LayerUnavailable
 from voice_agent.providers.local import LocalSTT, LocalTTS, SpeechClient
 from voice_agent.providers.local.speech_server import ALREADY_SERVED

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.providers.servers import START_S, ServerProcess
+from tests.integration.providers.servers import START_S, ServerProcess
 
 
 @pytest.fixture
