@@ -28,6 +28,8 @@ class Received:
         """Say whether ``ordinal`` has arrived."""
         if ordinal <= self.acknowledged:
             return True
+        if not self.ahead:
+            return False
         at = bisect_right(self.ahead, (ordinal, ordinal)) - 1
         return any(first <= ordinal <= last for first, last in self.ahead[max(at, 0) : at + 2])
 
@@ -47,6 +49,8 @@ class Received:
         new = sorted({n for n in ordinals if not self.has(n)})
         if not new:
             return self
+        if not self.ahead and (self.acknowledged + 1, new[-1] - new[0] + 1) == (new[0], len(new)):
+            return Received(acknowledged=new[-1])  # what nearly every batch is: simply the next
         runs: list[Run] = []
         for first, last in sorted([*self.ahead, *((n, n) for n in new)]):
             if runs and first == runs[-1][1] + 1:
