@@ -14,10 +14,12 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import machine, samples
@@ -26,7 +28,7 @@ from voice_agent.aio.clock import SystemClock, new_id
 from voice_agent.call.recorder import Recorder
 from voice_agent.domain.conversation import Conversation, WindowLimits
 from voice_agent.domain.events import Message
-from voice_agent.state.outbox import Durability, Header, Outbox, Placement
+from voice_agent.state.outbox import DOORBELL, Durability, Header, Outbox, Placement
 from voice_agent.state.store import Store, StoreEvents
 
 BLOCK = 50
@@ -48,6 +50,27 @@ def recorder_of(outbox: Outbox) -> Recorder:
         events=StoreEvents(degraded=lambda _: None, dropped=lambda _: None, trimmed=lambda _: None),
     )
     return Recorder(store=store, clock=SystemClock(), new_id=new_id, on_recorded=lambda _: None)
+
+
+BELL = """
+import socket, sys
+bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+bell.bind(sys.argv[1])
+print(flush=True)
+while True:
+    bell.recv(100)
+"""
+
+
+@contextmanager
+def doorbell(folder: Path) -> Iterator[None]:
+    """Let somebody listen in the relay's place, as in a pod."""
+    command = [sys.executable, "-c", BELL, str(folder / DOORBELL)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as listener:
+        assert listener.stdout is not None
+        listener.stdout.readline()
+        yield
+        listener.terminate()
 
 
 def timed(act: Callable[[], object]) -> float:
@@ -88,7 +111,7 @@ async def measure_record(folder: Path, seconds: float) -> list[Figure]:
     words = [samples.text(samples.MESSAGE_BYTES - 330, random.Random(n)) for n in range(50)]
     fd = os.open(folder / "bare", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     data = samples.encoded(1)[0]
-    with outbox_in(folder) as outbox:
+    with doorbell(folder), outbox_in(folder) as outbox:
         recorder = recorder_of(outbox)
         for n in range(round(seconds * 20)):
             body = Message(role="user", text=words[n % 50])
@@ -154,7 +177,8 @@ async def measure_stall(folder: Path, rounds: int) -> Figure:
     """Watch the loop idle and recording, by turns."""
     ratios: list[float] = []
     idle_ms: list[float] = []
-    with outbox_in(folder) as outbox:
+    (folder / DOORBELL).unlink(missing_ok=True)
+    with doorbell(folder), outbox_in(folder) as outbox:
         recorder = recorder_of(outbox)
         body = Message(role="user", text="x" * 700)
 
