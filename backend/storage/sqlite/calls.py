@@ -1,16 +1,11 @@
 """Rooms that need an agent. A claim is a row lock with an end: it outlives no crash for long."""
 
 import sqlite3
-from typing import Any, Final
 
 from backend.errors import NotFound
+from backend.storage import rows
 from backend.storage.records import AgentLife, Call, Reader, Token
 from backend.storage.sqlite import conversations
-
-_COLUMNS: Final = (
-    "tenant, room, conversation_id, mode, state, attempts, detail, created_ms, due_ms,"
-    " dispatch_id, dispatched_ms, people_seen_ms"
-)
 
 
 def open_call(db: sqlite3.Connection, by: Token, call: Call, *, new_conversation: bool) -> None:
@@ -18,33 +13,20 @@ def open_call(db: sqlite3.Connection, by: Token, call: Call, *, new_conversation
     if new_conversation:
         conversations.create(db, by, call.conversation_id, call.conversation_id, call.created_ms)
     db.execute(
-        f"INSERT INTO calls ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-        (
-            call.tenant,
-            call.room,
-            call.conversation_id,
-            call.mode,
-            call.state,
-            call.attempts,
-            call.detail,
-            call.created_ms,
-            call.due_ms,
-            call.dispatch_id,
-            call.dispatched_ms,
-            call.people_seen_ms,
-        ),
+        f"INSERT INTO calls ({rows.CALL}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        rows.values(call),
     )
 
 
 def read(db: sqlite3.Connection, reader: Reader, room: str) -> Call:
     """Read a call; raise NotFound."""
     row = db.execute(
-        f"SELECT {_COLUMNS} FROM calls WHERE tenant = ? AND room = ?",  # noqa: S608 - a constant
+        f"SELECT {rows.CALL} FROM calls WHERE tenant = ? AND room = ?",  # noqa: S608 - a constant
         (reader.tenant, room),
     ).fetchone()
     if row is None:
         raise NotFound("unknown_room", "no such call")
-    call = _call(row)
+    call = rows.call(row)
     conversations.check(db, reader, call.conversation_id)
     return call
 
@@ -52,12 +34,12 @@ def read(db: sqlite3.Connection, reader: Reader, room: str) -> Call:
 def of_conversation(db: sqlite3.Connection, reader: Reader, conversation_id: str) -> list[Call]:
     """List the open calls of a conversation, newest first."""
     conversations.check(db, reader, conversation_id)
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM calls WHERE tenant = ? AND conversation_id = ?"  # noqa: S608
+    found = db.execute(
+        f"SELECT {rows.CALL} FROM calls WHERE tenant = ? AND conversation_id = ?"  # noqa: S608
         " AND state <> 'closed' ORDER BY created_ms DESC",
         (reader.tenant, conversation_id),
     )
-    return [_call(row) for row in rows]
+    return [rows.call(row) for row in found]
 
 
 def wake(db: sqlite3.Connection, tenant: str, room: str, now_ms: int) -> Call:
@@ -86,10 +68,10 @@ def claim(
             (claimant, until_ms, tenant, room),
         )
         row = db.execute(
-            f"SELECT {_COLUMNS} FROM calls WHERE tenant = ? AND room = ?",  # noqa: S608
+            f"SELECT {rows.CALL} FROM calls WHERE tenant = ? AND room = ?",  # noqa: S608
             (tenant, room),
         ).fetchone()
-        claimed.append(_call(row))
+        claimed.append(rows.call(row))
     return claimed
 
 
@@ -141,36 +123,11 @@ def agent_life(
     A second agent that came into the room and left (``already_served``) is the newest writer, and
     no reason to take the first one for lost.
     """
-    row = db.execute(
-        "SELECT writer_id, lease_until_ms, registered_ms, beats, ended_ms FROM writers"
+    found = db.execute(
+        f"SELECT {rows.LIFE} FROM writers"  # noqa: S608
         " WHERE tenant = ? AND conversation_id = ? AND room = ? AND kind = 'call'"
         " ORDER BY (ended_ms IS NULL AND beats = 1 AND lease_until_ms >= ?) DESC,"
         " registered_ms DESC, fence DESC LIMIT 1",
         (tenant, conversation_id, room, now_ms),
     ).fetchone()
-    if row is None:
-        return None
-    return AgentLife(
-        writer_id=row[0],
-        lease_until_ms=row[1],
-        registered_ms=row[2],
-        beats=bool(row[3]),
-        ended=row[4] is not None,
-    )
-
-
-def _call(row: tuple[Any, ...]) -> Call:
-    return Call(
-        tenant=row[0],
-        room=row[1],
-        conversation_id=row[2],
-        mode=row[3],
-        state=row[4],
-        attempts=row[5],
-        detail=row[6],
-        created_ms=row[7],
-        due_ms=row[8],
-        dispatch_id=row[9],
-        dispatched_ms=row[10],
-        people_seen_ms=row[11],
-    )
+    return rows.life(found)

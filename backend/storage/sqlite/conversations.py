@@ -7,9 +7,9 @@ from backend.errors import Conflict, Malformed
 from backend.rules import fences
 from backend.rules.own_events import clear_digest, context_cleared
 from backend.rules.rows import no_conversation
+from backend.storage import rows
 from backend.storage.records import Cleared, Conversation, Reader, Token
 from backend.storage.sqlite.rows import (
-    COLUMNS,
     conversation,
     head,
     insert_own,
@@ -64,7 +64,7 @@ def _is_past(
 def read(db: sqlite3.Connection, reader: Reader, id_: str, now_ms: int) -> Conversation:
     """Read one conversation; raise NotFound."""
     row = db.execute(
-        f"SELECT {COLUMNS} FROM conversations WHERE tenant = ? AND id = ?"  # noqa: S608 - a constant
+        f"SELECT {rows.CONVERSATION} FROM conversations WHERE tenant = ? AND id = ?"  # noqa: S608 - a constant
         " AND opened_by = coalesce(?, opened_by)",
         (reader.tenant, id_, reader.opened_by),
     ).fetchone()
@@ -88,7 +88,7 @@ def newest(
     db: sqlite3.Connection, reader: Reader, limit: int, after: str | None, now_ms: int
 ) -> list[Conversation]:
     """List conversations, newest first."""
-    start = (2**62, "")
+    start = rows.NEWEST
     if after is not None:
         start = db.execute(
             "SELECT created_ms, id FROM conversations WHERE tenant = ? AND id = ?",
@@ -96,13 +96,13 @@ def newest(
         ).fetchone()
         if start is None:
             raise Malformed("unknown_cursor", "after: not a cursor of this list")
-    rows = db.execute(
-        f"SELECT {COLUMNS} FROM conversations WHERE tenant = ?"  # noqa: S608 - a constant
+    found = db.execute(
+        f"SELECT {rows.CONVERSATION} FROM conversations WHERE tenant = ?"  # noqa: S608 - a constant
         " AND opened_by = coalesce(?, opened_by) AND (created_ms, id) < (?, ?)"
         " ORDER BY created_ms DESC, id DESC LIMIT ?",
         (reader.tenant, reader.opened_by, *start, limit),
     ).fetchall()
-    return [conversation(db, reader.tenant, row, now_ms) for row in rows]
+    return [conversation(db, reader.tenant, row, now_ms) for row in found]
 
 
 def clear(

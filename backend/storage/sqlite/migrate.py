@@ -1,42 +1,22 @@
-"""Numbered forward migrations: the SQL files beside this module, each applied once, in order.
-
-A database with a migration this program does not know was written by a newer one and is refused
-untouched: an old program must not write into tables it does not understand.
-"""
+"""Migrations on SQLite: all steps in one transaction."""
 
 import sqlite3
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from backend.errors import StartRefused
+from backend.storage.migrations import Migration, known, missing
 
 FOLDER: Final = Path(__file__).parent / "migrations"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Migration:
-    """One step: ``0001_log.sql`` is number 1, named ``log``."""
+def migrate(db: sqlite3.Connection, up_to: int | None = None) -> list[Migration]:
+    """Bring the database to this program's schema; return the steps that were applied.
 
-    number: int
-    name: str
-    sql: str
-
-
-def known() -> list[Migration]:
-    """Read the migrations of this program, ascending."""
-    found = []
-    for path in sorted(FOLDER.glob("*.sql")):
-        number, _, name = path.stem.partition("_")
-        found.append(Migration(number=int(number), name=name, sql=path.read_text("utf-8")))
-    return found
-
-
-def migrate(db: sqlite3.Connection) -> list[Migration]:
-    """Bring the database to this program's schema; return the steps that were applied."""
+    ``up_to``: to the schema after so many steps.
+    """
     db.execute("BEGIN IMMEDIATE")  # two programs that start at once take turns
     try:
-        applied = _migrate(db)
+        applied = _migrate(db, up_to)
     except BaseException:
         db.execute("ROLLBACK")
         raise
@@ -44,21 +24,14 @@ def migrate(db: sqlite3.Connection) -> list[Migration]:
     return applied
 
 
-def _migrate(db: sqlite3.Connection) -> list[Migration]:
+def _migrate(db: sqlite3.Connection, up_to: int | None) -> list[Migration]:
     db.execute(
         "CREATE TABLE IF NOT EXISTS schema_migrations"
         " (number INTEGER PRIMARY KEY, name TEXT NOT NULL,"
         " applied_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) STRICT"
     )
-    steps = known()
     done = {int(row[0]) for row in db.execute("SELECT number FROM schema_migrations")}
-    newest = max(done, default=0)
-    if newest > max(step.number for step in steps):
-        raise StartRefused(
-            f"the database has schema {newest}, this program knows {steps[-1].number}:"
-            " it was used by a newer version; start that one, or point to another database"
-        )
-    applied = [step for step in steps if step.number not in done]
+    applied = missing(known(FOLDER)[:up_to], done)
     for step in applied:
         for statement in _statements(step.sql):
             db.execute(statement)

@@ -1,19 +1,11 @@
 """Reading events and messages, as the JSON objects the API answers with."""
 
 import sqlite3
-from collections.abc import Iterable
-from typing import Any, Final
-
-import msgspec
 
 from backend.errors import NotFound
-from backend.rules.events import canonical
+from backend.storage import rows
 from backend.storage.records import EventFilter, Reader
 from backend.storage.sqlite.conversations import check
-
-_COLUMNS: Final = "e.body, e.session_number, e.writer_id, e.fence, e.position"
-_ORDER: Final = "session_number, fence, turn_ordinal, role_rank, ordinal"
-_DECODER: Final = msgspec.json.Decoder(dict[str, Any])  # Any: the event as its writer sent it
 
 
 def events(db: sqlite3.Connection, reader: Reader, id_: str, wanted: EventFilter) -> list[bytes]:
@@ -32,12 +24,12 @@ def events(db: sqlite3.Connection, reader: Reader, id_: str, wanted: EventFilter
     if wanted.kinds:
         clauses.append(f"e.kind IN ({', '.join('?' * len(wanted.kinds))})")
         values += wanted.kinds
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM events e WHERE {' AND '.join(clauses)}"  # noqa: S608 - constants
+    found = db.execute(
+        f"SELECT {rows.EVENT} FROM events e WHERE {' AND '.join(clauses)}"  # noqa: S608 - constants
         " ORDER BY e.position LIMIT ?",
         (*values, wanted.limit),
     )
-    return _shown(id_, rows)
+    return rows.events(id_, found)
 
 
 def messages(
@@ -45,17 +37,19 @@ def messages(
 ) -> list[bytes]:
     """List the ``last`` messages before one, oldest first, in conversation order."""
     check(db, reader, id_)
-    place = (2**62, 0, 0, 0, 0) if before is None else _place(db, reader.tenant, id_, before)
-    rows = db.execute(
-        f"SELECT {_COLUMNS} FROM (SELECT tenant, conversation_id, position, {_ORDER}"  # noqa: S608
-        f" FROM messages WHERE tenant = ? AND conversation_id = ? AND ({_ORDER}) < (?, ?, ?, ?, ?)"
+    place = rows.NO_MESSAGE if before is None else _place(db, reader.tenant, id_, before)
+    found = db.execute(
+        f"SELECT {rows.EVENT} FROM"  # noqa: S608
+        f" (SELECT tenant, conversation_id, position, {rows.MESSAGE_ORDER}"
+        " FROM messages WHERE tenant = ? AND conversation_id = ?"
+        f" AND ({rows.MESSAGE_ORDER}) < (?, ?, ?, ?, ?)"
         " ORDER BY session_number DESC, fence DESC, turn_ordinal DESC, role_rank DESC,"
         " ordinal DESC LIMIT ?) m JOIN events e ON e.tenant = m.tenant"
         " AND e.conversation_id = m.conversation_id AND e.position = m.position"
         " ORDER BY m.session_number, m.fence, m.turn_ordinal, m.role_rank, m.ordinal",
         (reader.tenant, id_, *place, last),
     )
-    return _shown(id_, rows)
+    return rows.events(id_, found)
 
 
 def _place(
@@ -63,7 +57,7 @@ def _place(
 ) -> tuple[int, int, int, int, int]:
     """Find a message's place in the conversation order."""
     row = db.execute(
-        f"SELECT {', '.join('m.' + name for name in _ORDER.split(', '))}"  # noqa: S608 - constants
+        f"SELECT {', '.join('m.' + name for name in rows.MESSAGE_ORDER.split(', '))}"  # noqa: S608 - constants
         " FROM event_ids i JOIN events e ON e.tenant = i.tenant"
         " AND e.conversation_id = i.conversation_id AND e.position = i.position"
         " JOIN messages m ON m.tenant = e.tenant AND m.conversation_id = e.conversation_id"
@@ -74,16 +68,3 @@ def _place(
     if row is None:
         raise NotFound("unknown_message", "before: no such message in this conversation")
     return row[0], row[1], row[2], row[3], row[4]
-
-
-def _shown(id_: str, rows: Iterable[tuple[bytes, int, str, int, int]]) -> list[bytes]:
-    shown = []
-    for body, session_number, writer_id, fence, position in rows:
-        event = _DECODER.decode(body)
-        event["conversation_id"] = id_
-        event["session_number"] = session_number
-        event["writer_id"] = writer_id
-        event["fence"] = fence
-        event["position"] = position
-        shown.append(canonical(event))
-    return shown

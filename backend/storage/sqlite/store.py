@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from backend.errors import StartRefused
+from backend.storage.migrations import Migration
 from backend.storage.records import (
     AgentLife,
     Batch,
@@ -25,7 +26,7 @@ from backend.storage.records import (
 )
 from backend.storage.sqlite import calls, conversations, ingest, reading, tokens, writers
 from backend.storage.sqlite.engine import Engine
-from backend.storage.sqlite.migrate import Migration, migrate
+from backend.storage.sqlite.migrate import migrate
 from backend.storage.sqlite.rows import head
 
 P = ParamSpec("P")

@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from backend.storage import rows
 from backend.storage.records import Token
 
 
@@ -15,9 +16,8 @@ def add(db: sqlite3.Connection, digest: bytes, token: Token, now_ms: int) -> Non
 
 def find(db: sqlite3.Connection, digest: bytes) -> Token | None:
     """Find a token. The lookup compares hashes, so its time says nothing about the secret."""
-    row = db.execute(
-        "SELECT tenant, token_id, scope, expires_ms FROM tokens WHERE digest = ?", (digest,)
+    found = db.execute(
+        f"SELECT {rows.TOKEN} FROM tokens WHERE digest = ?",  # noqa: S608
+        (digest,),
     ).fetchone()
-    if row is None:
-        return None
-    return Token(tenant=row[0], token_id=row[1], scope=row[2], expires_ms=row[3])
+    return rows.token(found)

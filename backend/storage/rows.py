@@ -1,0 +1,168 @@
+"""Rows become records: the columns that both databases read, in the order they are read."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from backend.rules.events import canonical
+from backend.rules.ordinals import Received
+from backend.rules.rows import Head, WriterRow, runs_of
+from backend.storage.records import AgentLife, Call, Conversation, Gap, Owner, Token
+
+Row = Sequence[Any]
+"""One row of a database. Any: its columns are typed by the statement."""
+
+CONVERSATION: Final = "id, key, session_number, version, last_position, created_ms, updated_ms"
+HEAD: Final = "session_number, version, last_position, highest_fence, floor_fence"
+WRITER: Final = (
+    "fence, room, session_number, window_session, acknowledged, ahead, last_ordinal, ended_ms"
+)
+OWNER: Final = "writer_id, fence, lease_until_ms"
+GAPS: Final = "writer_id, acknowledged, ahead, last_ordinal, ended_ms"
+CALL: Final = (
+    "tenant, room, conversation_id, mode, state, attempts, detail, created_ms, due_ms,"
+    " dispatch_id, dispatched_ms, people_seen_ms"
+)
+LIFE: Final = "writer_id, lease_until_ms, registered_ms, beats, ended_ms"
+TOKEN: Final = "tenant, token_id, scope, expires_ms"  # noqa: S105 - column names
+EVENT: Final = "e.body, e.session_number, e.writer_id, e.fence, e.position"
+MESSAGE_ORDER: Final = "session_number, fence, turn_ordinal, role_rank, ordinal"
+"""The conversation order of messages: DESIGN's (session, fence, turn, user first, ordinal)."""
+
+NEWEST: Final = (2**62, "")
+"""Where a list that begins with the newest starts."""
+NO_MESSAGE: Final = (2**62, 0, 0, 0, 0)
+"""A place in the conversation order behind every message."""
+MAX_GAPS: Final = 100
+"""Gaps shown at a conversation: enough to see that something is wrong and where it begins."""
+_DECODER: Final = msgspec.json.Decoder(dict[str, Any])  # Any: the event as its writer sent it
+
+
+def head(tenant: str, id_: str, row: Row) -> Head:
+    """Make the part of a conversation that a change needs, of ``HEAD``."""
+    return Head(
+        tenant=tenant,
+        id=id_,
+        session_number=row[0],
+        version=row[1],
+        last_position=row[2],
+        highest_fence=row[3],
+        floor_fence=row[4],
+    )
+
+
+def writer(writer_id: str, row: Row) -> WriterRow:
+    """Make a writer of ``WRITER``."""
+    return WriterRow(
+        writer_id=writer_id,
+        fence=row[0],
+        room=row[1],
+        session_number=row[2],
+        window_session=row[3],
+        received=Received(acknowledged=row[4], ahead=runs_of(row[5])),
+        last_ordinal=row[6],
+        ended=row[7] is not None,
+    )
+
+
+def owner(row: Row | None) -> Owner | None:
+    """Make the live holder of a lease of ``OWNER``; there may be none."""
+    if row is None:
+        return None
+    return Owner(writer_id=row[0], fence=row[1], lease_until_ms=row[2])
+
+
+def gaps(rows: Iterable[Row]) -> tuple[Gap, ...]:
+    """List what is missing of writers (``GAPS``), ascending by fence."""
+    found: list[Gap] = []
+    for writer_id, acknowledged, ahead, last, ended in rows:
+        received = Received(acknowledged=acknowledged, ahead=runs_of(ahead))
+        told = last if ended is not None else 0  # a living writer's newest are still on their way
+        found += [Gap(writer_id=writer_id, first=a, last=b) for a, b in received.missing(told)]
+    return tuple(found[:MAX_GAPS])
+
+
+def conversation(row: Row, holder: Owner | None, missing: tuple[Gap, ...]) -> Conversation:
+    """Make a conversation of ``CONVERSATION``."""
+    return Conversation(
+        id=row[0],
+        key=row[1],
+        session_number=row[2],
+        version=row[3],
+        last_position=row[4],
+        created_ms=row[5],
+        updated_ms=row[6],
+        owner=holder,
+        missing=missing,
+    )
+
+
+def call(row: Row) -> Call:
+    """Make a call of ``CALL``."""
+    return Call(
+        tenant=row[0],
+        room=row[1],
+        conversation_id=row[2],
+        mode=row[3],
+        state=row[4],
+        attempts=row[5],
+        detail=row[6],
+        created_ms=row[7],
+        due_ms=row[8],
+        dispatch_id=row[9],
+        dispatched_ms=row[10],
+        people_seen_ms=row[11],
+    )
+
+
+def values(call: Call) -> Row:
+    """List what is stored of a call, in the order of ``CALL``."""
+    return (
+        call.tenant,
+        call.room,
+        call.conversation_id,
+        call.mode,
+        call.state,
+        call.attempts,
+        call.detail,
+        call.created_ms,
+        call.due_ms,
+        call.dispatch_id,
+        call.dispatched_ms,
+        call.people_seen_ms,
+    )
+
+
+def life(row: Row | None) -> AgentLife | None:
+    """Make what is known of an agent of ``LIFE``."""
+    if row is None:
+        return None
+    return AgentLife(
+        writer_id=row[0],
+        lease_until_ms=row[1],
+        registered_ms=row[2],
+        beats=bool(row[3]),
+        ended=row[4] is not None,
+    )
+
+
+def token(row: Row | None) -> Token | None:
+    """Make a token of ``TOKEN``."""
+    if row is None:
+        return None
+    return Token(tenant=row[0], token_id=row[1], scope=row[2], expires_ms=row[3])
+
+
+def events(conversation_id: str, rows: Iterable[Row]) -> list[bytes]:
+    """Write events as JSON (``EVENT``): what was sent, and the context the columns hold."""
+    shown = []
+    for body, session_number, writer_id, fence, position in rows:
+        event = _DECODER.decode(body)
+        event["conversation_id"] = conversation_id
+        event["session_number"] = session_number
+        event["writer_id"] = writer_id
+        event["fence"] = fence
+        event["position"] = position
+        shown.append(canonical(event))
+    return shown
