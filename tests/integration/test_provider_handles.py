@@ -19,9 +19,7 @@ SECRET = b"handle \x00\xff with a space"
 
 
 @pytest.fixture(params=["own", "shared"])
-def handles(
-    request: pytest.FixtureRequest, redis_client: HotClient
-) -> ProviderHandles:
+def handles(request: pytest.FixtureRequest, redis_client: HotClient) -> ProviderHandles:
     makers: dict[str, Callable[[], ProviderHandles]] = {
         "own": lambda: OwnHandles(SystemClock()),
         "shared": lambda: SharedHandles(redis_client, Keys(tenant="acme")),
