@@ -12,9 +12,11 @@ from voice_agent.domain.errors import LayerUnavailable
 from voice_agent.domain.events import Event
 from voice_agent.domain.ids import ConversationId, WriterId
 from voice_agent.state.codec import event_of
+from voice_agent.state.entries import Entry
 from voice_agent.state.ports import (
     BackendConversation,
     LeaseState,
+    PreviousWriter,
     Registration,
     Stored,
     WriterGrant,
@@ -70,6 +72,7 @@ class BackendClient:
             session_number=answer.session_number,
             version=int(answer.version),
             lease_s=answer.lease_s,
+            previous=None if answer.previous is None else tuple(map(_previous, answer.previous)),
         )
 
     async def renew_lease(
@@ -147,6 +150,24 @@ class BackendClient:
         )
         return [event_of(item) for item in answer.items]
 
+    async def get_recent_entries(
+        self, conversation_id: ConversationId, limit: int = 20
+    ) -> list[Entry]:
+        """Read the last ``limit`` messages as their bytes, and whose they are."""
+        answer = await self._call(
+            "get_recent_messages",
+            "GET",
+            _at(conversation_id, "messages"),
+            wire.RawEventList,
+            params={"last": limit},
+        )
+        try:
+            return [_entry(item) for item in answer.items]
+        except msgspec.MsgspecError as exc:
+            raise LayerUnavailable(
+                layer=errors.LAYER, op="get_recent_messages", detail="unreadable answer"
+            ) from exc
+
     async def search_conversation(
         self, conversation_id: ConversationId, query: str, limit: int = 10
     ) -> list[Event]:
@@ -186,6 +207,22 @@ class BackendClient:
 
 def _at(conversation_id: ConversationId, *rest: str) -> str:
     return "/".join(("/v1/conversations", conversation_id, *rest))
+
+
+def _previous(answer: wire.PreviousAnswer) -> PreviousWriter:
+    return PreviousWriter(
+        writer_id=WriterId(answer.writer_id), fence=answer.fence, last_ordinal=answer.last_ordinal
+    )
+
+
+def _entry(item: msgspec.Raw) -> Entry:
+    place = msgspec.json.decode(item, type=wire.EventPlace)
+    return Entry(
+        writer_id=WriterId(place.writer_id),
+        fence=place.fence,
+        ordinal=place.ordinal or 0,
+        data=bytes(item),
+    )
 
 
 def _conversation(answer: wire.ConversationAnswer) -> BackendConversation:

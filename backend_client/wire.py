@@ -16,6 +16,14 @@ class ConversationAnswer(msgspec.Struct, frozen=True, kw_only=True):
     missing: list[dict[str, Any]] = msgspec.field(default_factory=list)
 
 
+class PreviousAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an earlier writer came."""
+
+    writer_id: str
+    fence: int
+    last_ordinal: int = 0
+
+
 class WriterAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A registration."""
 
@@ -24,6 +32,7 @@ class WriterAnswer(msgspec.Struct, frozen=True, kw_only=True):
     session_number: int = 0
     version: str = "0"
     lease_s: float = 3.0
+    previous: list[PreviousAnswer] | None = None
 
 
 class LeaseAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +56,20 @@ class EventList(msgspec.Struct, frozen=True, kw_only=True):
     """Events as stored, oldest first."""
 
     items: list[dict[str, Any]]
+
+
+class RawEventList(msgspec.Struct, frozen=True, kw_only=True):
+    """Events as stored, each in its own bytes."""
+
+    items: list[msgspec.Raw]
+
+
+class EventPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose event it is. One that the backend made has no ordinal."""
+
+    writer_id: str
+    fence: int = 0
+    ordinal: int | None = None
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):

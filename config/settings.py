@@ -139,6 +139,29 @@ class OutboxSettings(_Group):
     )
 
 
+class HotCacheSettings(_Group):
+    """What pods share in Redis while a conversation lives. Without REDIS_URL none of it is used."""
+
+    tenant: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="Name in every key: the same for all agents of a tenant, another for each"
+        " tenant; none = made from BACKEND_TOKEN.",
+    )
+    cluster: bool = Field(
+        default=False, description="Whether REDIS_URL is a node of a Redis Cluster."
+    )
+    timeout_s: PositiveFloat = Field(
+        default=0.5, description="Longest wait for one answer of Redis (s); never the caller's."
+    )
+    ttl_s: PositiveInt = Field(
+        default=4 * 3600, description="A conversation that rests this long leaves Redis (s)."
+    )
+    events: PositiveInt = Field(
+        default=2_000, le=100_000, description="Newest events kept of each conversation."
+    )
+
+
 class RelaySettings(_Group):
     """The process that brings the outbox to the backend."""
 
@@ -196,6 +219,7 @@ class Settings(BaseSettings):
     turn: TurnSettings = TurnSettings()
     local: LocalSettings = LocalSettings()
     outbox: OutboxSettings = OutboxSettings()
+    hot_cache: HotCacheSettings = HotCacheSettings()
     relay: RelaySettings = RelaySettings()
     client: ClientSettings = ClientSettings()
     log: LogSettings = LogSettings()
@@ -217,10 +241,10 @@ class Settings(BaseSettings):
     backend_token: SecretStr | None = Field(
         default=None, validation_alias="BACKEND_TOKEN", description="Token of scope agent."
     )
-    redis_url: str | None = Field(
+    redis_url: SecretStr | None = Field(
         default=None,
         validation_alias="REDIS_URL",
-        description="Shared hot tier; none = everything works on one pod.",
+        description="Shared hot tier, redis:// or rediss://; none = everything works on one pod.",
     )
     google_api_key: SecretStr | None = Field(
         default=None, validation_alias="GOOGLE_API_KEY", description="For Google's models."
@@ -243,6 +267,9 @@ class Settings(BaseSettings):
             )
         if self.backend_url and not self.backend_token:
             raise ValueError("BACKEND_URL is set but BACKEND_TOKEN is not")
+        redis = self.redis_url.get_secret_value() if self.redis_url else ""
+        if redis and not redis.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("REDIS_URL must begin with redis://, rediss:// or unix://")
         return self
 
 

@@ -1,11 +1,12 @@
 """The JSON that goes in and out. ``contract`` makes openapi.json of these very types."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Raw, Struct
 
 from backend.clock import rfc3339
-from backend.storage.records import Conversation, Owner
+from backend.storage.records import Conversation, Owner, PreviousWriter
 
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", examples=["01a1fc5d-8bad-7388"])]
 Ordinal = Annotated[int, Meta(ge=0, le=2**53 - 1)]
@@ -109,8 +110,19 @@ class ConversationsOut(Struct, kw_only=True):
     next: Id | None
 
 
+class PreviousOut(Struct, kw_only=True):
+    """How far an earlier writer came, as far as is known."""
+
+    writer_id: Id
+    fence: Fence
+    last_ordinal: Ordinal
+
+
 class WriterOut(Struct, kw_only=True):
-    """A registered writer; its fence is final. ``owner``: whose lease is alive, perhaps its own."""
+    """A registered writer; its fence is final. ``owner``: whose lease is alive, perhaps its own.
+
+    ``previous``: the newest writer below it that wrote anything, if there is one; null: not known.
+    """
 
     writer_id: Id
     fence: Fence
@@ -118,6 +130,7 @@ class WriterOut(Struct, kw_only=True):
     version: str
     lease_s: float
     owner: OwnerOut | None
+    previous: list[PreviousOut] | None = None
 
 
 class StandingOut(Struct, kw_only=True):
@@ -209,6 +222,16 @@ class ProblemOut(Struct, kw_only=True):
     detail: str
     code: str
     errors: list[ProblemItem]
+
+
+def previous_out(writers: Sequence[PreviousWriter] | None) -> list[PreviousOut] | None:
+    """Show the writers before one."""
+    if writers is None:
+        return None
+    return [
+        PreviousOut(writer_id=each.writer_id, fence=each.fence, last_ordinal=each.last_ordinal)
+        for each in writers
+    ]
 
 
 def owner_out(owner: Owner | None) -> OwnerOut | None:

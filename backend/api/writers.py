@@ -7,7 +7,16 @@ from backend.api import body
 from backend.api.auth import MayWrite
 from backend.api.contract import described
 from backend.api.parameters import ConversationId, WriterId, settings, storage
-from backend.api.shapes import EndIn, EndOut, LeaseIn, StandingOut, WriterIn, WriterOut, owner_out
+from backend.api.shapes import (
+    EndIn,
+    EndOut,
+    LeaseIn,
+    StandingOut,
+    WriterIn,
+    WriterOut,
+    owner_out,
+    previous_out,
+)
 from backend.clock import now_ms
 from backend.errors import Malformed
 from backend.rules.events import instant_ms
@@ -41,6 +50,7 @@ async def register(request: Request, token: MayWrite, conversation_id: Conversat
         version=str(made.version),
         lease_s=lease_s,
         owner=owner_out(made.owner),
+        previous=previous_out(made.previous),
     )
     return body.answer(shown, 201 if made.created else 200)
 

@@ -75,14 +75,28 @@ class NewWriter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousWriter:
+    """How far a writer is known to have come. ``last_ordinal``: stored, or said by itself."""
+
+    writer_id: str
+    fence: int
+    last_ordinal: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """A registered writer. ``created`` is False when it was known already."""
+    """A registered writer. ``created`` is False when it was known already.
+
+    ``previous``: the newest writer with a lower fence that wrote anything, empty if there is none;
+    None: this storage does not say. An agent then trusts no copy but the log itself.
+    """
 
     fence: int
     session_number: int
     version: int
     owner: Owner | None
     created: bool
+    previous: tuple[PreviousWriter, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ A job process uses it, and so does ``simulators/script_job.py``, which is a job 
 from backend_client import BackendClient, backend_http
 from config.settings import Settings
 from voice_agent.aio.clock import SystemClock, new_id
+from voice_agent.bootstrap.hot import hot_tier
 from voice_agent.call.call import Call, CallLayers, CallSettings
 from voice_agent.call.enrolment import Place, Pointer
 from voice_agent.call.ports import CallObserver
@@ -30,10 +31,14 @@ def call_layers(
         placement = Placement(
             folder=settings.outbox.folder, durability=Durability(settings.outbox.durability)
         )
+    clock = SystemClock()
     return CallLayers(
         backend=backend,
         placement=placement,
-        clock=SystemClock(),
+        hot=hot_tier(
+            settings, clock=clock, on_degraded=lambda on: observer.degraded("redis", on=on)
+        ),
+        clock=clock,
         new_id=new_id,
         observer=observer,
         summariser=summariser,

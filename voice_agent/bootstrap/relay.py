@@ -15,6 +15,7 @@ from voice_agent.aio.backoff import Backoff
 from voice_agent.aio.clock import Clock, SystemClock
 from voice_agent.aio.supervisor import Jobs, supervised
 from voice_agent.bootstrap import relay_commands
+from voice_agent.bootstrap.hot import hot_tier
 from voice_agent.state.folder import AnotherRelay, FolderLock, ask_to_yield, only_relay_of
 from voice_agent.state.relay import Relay, RelaySettings
 
@@ -94,9 +95,11 @@ async def _run(settings: Settings, lock: FolderLock) -> None:
         token=settings.backend_token.get_secret_value(),
         timeout_s=settings.client.timeout_s,
     ) as http:
+        hot = hot_tier(settings, clock=clock)
         relay = Relay(
             RelaySettings(folder=settings.outbox.folder, drain_s=settings.relay.drain_s),
             backend=BackendClient(http, timeout_s=settings.client.timeout_s),
+            cache=hot.cache if hot else None,
             clock=clock,
             events=RelayMetrics(),
             lock=lock,

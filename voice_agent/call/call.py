@@ -19,6 +19,7 @@ from voice_agent.call.assurance import Assurance
 from voice_agent.call.enrolment import Enrolment, Place, Pointer
 from voice_agent.call.ports import CallObserver, CallSignals
 from voice_agent.call.recorder import Recorder
+from voice_agent.call.sharing import Sharing
 from voice_agent.call.summaries import Summaries, Summariser
 from voice_agent.domain.conversation import Conversation, WindowLimits
 from voice_agent.domain.errors import OutboxFull, VoiceAgentError
@@ -26,6 +27,7 @@ from voice_agent.domain.events import Event, Summary
 from voice_agent.domain.ids import ConversationId
 from voice_agent.domain.patterns import Pattern, PatternSetting, pattern_of
 from voice_agent.state.codec import instant
+from voice_agent.state.hot_tier import HotTier
 from voice_agent.state.outbox import Header, Outbox, Placement
 from voice_agent.state.ownership import Holder, Lease
 from voice_agent.state.ports import Backend, LeaseState, WriterGrant
@@ -59,6 +61,8 @@ class CallLayers:
     new_id: Callable[[], str]
     observer: CallObserver
     summariser: Summariser
+    hot: HotTier | None = None
+    """Shared between pods; None: everything works on one."""
 
 
 class Call:
@@ -86,6 +90,7 @@ class Call:
         """Another agent is alive and serves the conversation: leave."""
         self.superseded = asyncio.Event()
         """Set when another agent owns the conversation: go silent."""
+        self._sharing: Sharing | None = None
         self._assurance: Assurance
         self.recorder: Recorder
         self.store: Store
@@ -112,11 +117,20 @@ class Call:
             await writer.withdraw(backend)
             return
         if writer.conversation_id is not None:
-            self.recovered = await self._recover(
-                writer.conversation_id, backend if grant is not None else None
-            )
+            self.recovered = await self._recover(writer.conversation_id, grant)
         if self._layers.placement is not None:
-            self._outbox = await asyncio.to_thread(self._open_outbox, self._layers.placement)
+            header = self._header()
+            self._outbox = await asyncio.to_thread(
+                self._open_outbox, self._layers.placement, header
+            )
+            if self._layers.hot is not None and backend is not None:
+                self._sharing = Sharing(
+                    self._layers.hot,
+                    backend,
+                    writer=writer,
+                    header=header,
+                    clock=self._layers.clock,
+                )
         self._open_store()
 
     async def keep(self, jobs: Jobs, signals: CallSignals) -> None:
@@ -144,6 +158,9 @@ class Call:
             on_state=lambda state: self._on_lease(state, signals),
         )
         jobs.start_optional("lease", lambda: lease.keep(jobs))
+        if self._sharing is not None:
+            sharing = self._sharing
+            jobs.start_optional("share", lambda: sharing.keep(jobs, self.recovered))
         jobs.start_optional("flush-waiting", lambda: self._flush_waiting(jobs))
 
     async def secured(self) -> None:
@@ -173,6 +190,8 @@ class Call:
             self._outbox.ring()
             self._outbox.close()
             self._outbox.ring()
+        if self._sharing is not None:
+            self._sharing.close()
         log.info("call ended", extra={**self.log_fields, "reason": reason})
 
     @property
@@ -220,6 +239,7 @@ class Call:
                     extra={**self.log_fields, "ordinal": event.ordinal},
                 ),
                 trimmed=self._trimmed,
+                written=self._sharing.written if self._sharing else lambda ordinal, data: None,
             ),
         )
         self._assurance = Assurance(
@@ -248,21 +268,21 @@ class Call:
     def _trimmed(self, cut: Sequence[Event]) -> None:
         self.summaries.trimmed(cut)
 
-    def _open_outbox(self, placement: Placement) -> Outbox:
+    def _header(self) -> Header:
         writer = self.writer
-        outbox = Outbox(
-            placement,
-            Header(
-                writer_id=writer.writer_id,
-                started_at=instant(writer.started_at),
-                conversation_id=writer.conversation_id,
-                key=writer.pointer.key if writer.conversation_id is None else None,
-                max_gap_s=self._settings.max_gap_s,
-                fence=writer.fence,
-                room=self._place.room,
-                job_id=self._place.job_id,
-            ),
+        return Header(
+            writer_id=writer.writer_id,
+            started_at=instant(writer.started_at),
+            conversation_id=writer.conversation_id,
+            key=writer.pointer.key if writer.conversation_id is None else None,
+            max_gap_s=self._settings.max_gap_s,
+            fence=writer.fence,
+            room=self._place.room,
+            job_id=self._place.job_id,
         )
+
+    def _open_outbox(self, placement: Placement, header: Header) -> Outbox:
+        outbox = Outbox(placement, header)
         try:
             outbox.open()
         except OutboxFull as exc:
@@ -273,14 +293,19 @@ class Call:
             )
         return outbox
 
-    async def _recover(self, conversation_id: ConversationId, backend: Backend | None) -> Recovered:
+    async def _recover(
+        self, conversation_id: ConversationId, grant: WriterGrant | None
+    ) -> Recovered:
         recovery = Recovery(
-            backend=backend,
+            cache=self._layers.hot.cache if self._layers.hot else None,
+            backend=self._layers.backend if grant is not None else None,
             outbox_folder=self._layers.placement.folder if self._layers.placement else None,
             clock=self._layers.clock,
             deadline_s=self._settings.load_s,
         )
-        recovered = await recovery.recover(conversation_id, limit=self._settings.limits.keep)
+        recovered = await recovery.recover(
+            conversation_id, limit=self._settings.limits.keep, grant=grant
+        )
         self._layers.observer.hydrated(recovered.source, recovered.took_ms / 1000)
         return recovered
 
@@ -295,7 +320,7 @@ class Call:
         attempt = 0
         while not jobs.stopping.is_set():
             try:
-                await self._introduce(backend)
+                grant = await self._introduce(backend)
             except VoiceAgentError:
                 attempt += 1
                 await jobs.stopped(within_s=backoff.delay_s(attempt))
@@ -305,10 +330,12 @@ class Call:
                 return
             if self._outbox is not None:
                 self._outbox.bind(conversation_id)
+            if self._sharing is not None:
+                self._sharing.bound()
             self._layers.observer.degraded("backend", on=False)
             signals.bound(conversation_id)
             known = {event.event_id for event in (*said_before, *self.store.conversation.window)}
-            late = await self._recover(conversation_id, backend)
+            late = await self._recover(conversation_id, grant)
             signals.history([e for e in late.events if e.event_id not in known])
             return
 

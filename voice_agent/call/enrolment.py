@@ -68,7 +68,7 @@ class Enrolment:
         self.conversation_id = pointer.conversation_id
         self.fence = unix_ms(self.started_at)
         self.session_number = 0
-        self.registered = False
+        self.grant: WriterGrant | None = None
         self.is_writing = False
         """The outbox names our fence already: what was said stays where it is."""
 
@@ -143,6 +143,11 @@ class Enrolment:
             log.debug("not withdrawn", extra={"error_type": type(exc).__name__})
 
     @property
+    def registered(self) -> bool:
+        """The backend knows us."""
+        return self.grant is not None
+
+    @property
     def log_fields(self) -> dict[str, object]:
         """What names this writer in a log line."""
         return {
@@ -165,5 +170,5 @@ class Enrolment:
         )
         self.fence = grant.fence
         self.session_number = grant.session_number
-        self.registered = True
+        self.grant = grant
         return grant

@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 
+import msgspec
+
 from voice_agent.aio.clock import Clock
 from voice_agent.domain.errors import RequestRefused
 from voice_agent.domain.ids import ConversationId, WriterId
 from voice_agent.state.acks import Ack, ack_of, write_ack
 from voice_agent.state.codec import instant
 from voice_agent.state.dead_letters import DeadLetters, Letter, event_as_json
+from voice_agent.state.hot_cache import HotCache, Scribe
+from voice_agent.state.hot_refill import HotRefill
 from voice_agent.state.outbox import Header
 from voice_agent.state.ports import Backend, Registration
 from voice_agent.state.reading import OutboxReader, Record
@@ -53,8 +57,19 @@ class Progress:
 class Delivery:
     """The delivery of one outbox file. ``step`` until it is no longer growing."""
 
-    def __init__(self, path: Path, *, backend: Backend, clock: Clock, progress: Progress) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        backend: Backend,
+        cache: HotCache | None,
+        clock: Clock,
+        progress: Progress,
+    ) -> None:
+        """``cache``: the tails in Redis, if there is one."""
         self._reader = OutboxReader(path)
+        self._refill = HotRefill(cache, read_after=self._reader.events_after) if cache else None
+        self._acknowledged = 0
         self._backend = backend
         self._clock = clock
         self._progress = progress
@@ -92,6 +107,7 @@ class Delivery:
         more = True
         while more:
             more = await self._read_on(dead=dead)
+            await self._share(is_dead=dead)
             if self._reader.header is not None:
                 await self._send_pending()
         if not dead:
@@ -110,6 +126,24 @@ class Delivery:
         self._progress.lost_count += found.damaged
         self._progress.gap_count += found.gaps
         return found.more
+
+    async def _share(self, *, is_dead: bool) -> None:
+        """Keep this writer's part of the hot tail without gaps. Never raises."""
+        header = self._reader.header
+        conversation_id = self._conversation_id or self._reader.conversation_id
+        if self._refill is None or header is None or conversation_id is None:
+            return
+        await self._refill.step(
+            conversation_id,
+            Scribe(
+                writer_id=self.writer_id,
+                fence=self._fence or header.fence,
+                header=msgspec.json.encode(header),
+            ),
+            last_ordinal=self._reader.last_ordinal,
+            acknowledged=self._acknowledged,
+            is_dead=is_dead,
+        )
 
     async def _send_pending(self) -> None:
         while self._progress.pending:
@@ -135,6 +169,7 @@ class Delivery:
         self._progress.delivered_count += len(batch)
         self._singly = max(0, self._singly - len(batch))
         last = batch[-1]
+        self._acknowledged = last.ordinal
         ack = Ack(end=last.end, ordinal=last.ordinal, file=self._reader.inode)
         with suppress(OSError):  # then it is delivered twice, which is harmless
             await asyncio.to_thread(write_ack, self._ack, ack)
@@ -208,6 +243,7 @@ class Delivery:
 
     async def _settle(self, header: Header) -> None:
         """Everything is delivered and the writer is gone: record the end, remove the file."""
+        await self._share(is_dead=True)
         ended = self._reader.ended
         conversation_id = await self._introduce(header)
         await self._backend.end_writer(

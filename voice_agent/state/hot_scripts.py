@@ -112,11 +112,16 @@ return {'other', tonumber(had[3] or '0')}
 """)
 
 REBUILD = Script("""
--- head, tail | writer, fence, header, origin, ttl_s, entries
+-- head, tail | writer, fence, header, origin, ttl_s, entries. What the backend gave it has
 local had = redis.call('HMGET', KEYS[1], 'writer', 'fence', 'highest')
 if had[1] and (had[1] == ARGV[1] or tonumber(ARGV[2]) <= tonumber(had[2])) then return 0 end
 redis.call('DEL', KEYS[1], KEYS[2])
-for i = 6, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end
+for i = 6, #ARGV do
+  redis.call('RPUSH', KEYS[2], ARGV[i])
+  local who, ordinal = string.match(ARGV[i], '^(%S+) %d+ (%d+)\\n')
+  local acknowledged = tonumber(redis.call('HGET', KEYS[1], 'a:' .. who) or '0')
+  if tonumber(ordinal) > acknowledged then redis.call('HSET', KEYS[1], 'a:' .. who, ordinal) end
+end
 redis.call('HSET', KEYS[1], 'writer', ARGV[1], 'fence', ARGV[2], 'h:' .. ARGV[1], ARGV[3],
   'ordinal', '0', 'first', '1', 'origin', ARGV[4], 'stale', '0', 'highest', had[3] or ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[5])

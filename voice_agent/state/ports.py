@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from voice_agent.domain.events import Event
 from voice_agent.domain.ids import ConversationId, WriterId
+from voice_agent.state.entries import Entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +31,27 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PreviousWriter:
+    """How far an earlier writer came, as far as the backend knows."""
+
+    writer_id: WriterId
+    fence: int
+    last_ordinal: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WriterGrant:
-    """The backend's answer to a registration: the fence is final."""
+    """The backend's answer to a registration: the fence is final.
+
+    ``previous``: the newest writer below it that wrote anything, empty if there is none; None: the
+    backend does not say.
+    """
 
     fence: int
     session_number: int
     version: int
     lease_s: float
+    previous: tuple[PreviousWriter, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +102,6 @@ class Backend(Protocol):
     async def store_events(
         self, conversation_id: ConversationId, writer_id: WriterId, events: Sequence[bytes]
     ) -> Stored: ...
-    async def get_recent_messages(
+    async def get_recent_entries(
         self, conversation_id: ConversationId, limit: int = 20
-    ) -> list[Event]: ...
+    ) -> list[Entry]: ...

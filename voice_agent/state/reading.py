@@ -124,6 +124,18 @@ class OutboxReader:
             raise self._foreign
         return found
 
+    def events_after(self, ordinal: int) -> list[tuple[int, bytes]]:
+        """Read again the events behind ``ordinal``, as far as the file was read."""
+        data = os.pread(self._fd, self._offset, 0)
+        return [
+            (item.ordinal, item.payload)
+            for item in frames.read(data)
+            if isinstance(item, Frame)
+            and item.type == FrameType.EVENT
+            and not item.is_foreign
+            and item.ordinal > ordinal
+        ]
+
     def quarantine_whole(self) -> None:
         """Nobody can tell whose file this is: keep it for a person to look at."""
         self.path.rename(self._quarantine_folder() / self.path.name)

@@ -27,6 +27,7 @@ from voice_agent.domain.errors import (
 from voice_agent.domain.ids import WriterId
 from voice_agent.state.delivery import Delivery, Outcome, Progress
 from voice_agent.state.folder import YIELD, AnotherRelay, Doorbell, FolderLock, outboxes
+from voice_agent.state.hot_cache import HotCache
 from voice_agent.state.ports import Backend
 
 log = logging.getLogger(__name__)
@@ -63,12 +64,14 @@ class Relay:
         settings: RelaySettings,
         *,
         backend: Backend,
+        cache: HotCache | None = None,
         clock: Clock,
         events: RelayEvents,
         lock: FolderLock,
     ) -> None:
         self._settings = settings
         self._backend = backend
+        self._cache = cache
         self._clock = clock
         self._events = events
         self._lock = lock
@@ -164,7 +167,13 @@ class Relay:
             self._rung_any.set()
 
     async def _deliver_file(self, path: Path, progress: Progress) -> Outcome:
-        delivery = Delivery(path, backend=self._backend, clock=self._clock, progress=progress)
+        delivery = Delivery(
+            path,
+            backend=self._backend,
+            cache=self._cache,
+            clock=self._clock,
+            progress=progress,
+        )
         await asyncio.to_thread(delivery.open)
         try:
             return await self._keep_delivering(delivery, progress)

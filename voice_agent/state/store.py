@@ -26,12 +26,14 @@ WAITING_MAX = 2_000
 class StoreEvents:
     """Who is told. ``degraded(True)``: the outbox takes nothing; False: it does again.
 
-    ``trimmed``: what left the window, oldest first.
+    ``trimmed``: what left the window, oldest first. ``written``: an ordinal and the bytes that the
+    outbox now has.
     """
 
     degraded: Callable[[bool], None]
     dropped: Callable[[Event], None]
     trimmed: Callable[[Sequence[Event]], None]
+    written: Callable[[int, bytes], None] = lambda ordinal, data: None
 
 
 class Store:
@@ -96,6 +98,7 @@ class Store:
                 outbox.append(event.ordinal, data)
                 self._waiting.popleft()
                 self._waiting_ids.discard(event.event_id)
+                self._events.written(event.ordinal, data)
         except OutboxFull as exc:
             self._refused(exc, first=not was_degraded)
         else:

@@ -3,11 +3,13 @@
 import sqlite3
 
 from backend.rules import fences, leases
+from backend.rules.ordinals import Received
 from backend.rules.own_events import call_ended
-from backend.rules.rows import Head
+from backend.rules.rows import Head, runs_of
 from backend.storage.records import (
     Heartbeat,
     NewWriter,
+    PreviousWriter,
     Registration,
     Standing,
     WriterEnd,
@@ -38,6 +40,27 @@ def register(
         version=head_.version,
         owner=holder or owner(db, head_.tenant, head_.id, now_ms),
         created=known is None,
+        previous=_previous(db, head_, fence),
+    )
+
+
+def _previous(db: sqlite3.Connection, row: Head, fence: int) -> tuple[PreviousWriter, ...]:
+    found = db.execute(
+        "SELECT writer_id, fence, last_ordinal, acknowledged, ahead FROM writers"
+        " WHERE tenant = ? AND conversation_id = ? AND fence < ?"
+        " AND (last_ordinal > 0 OR acknowledged > 0 OR ahead <> '[]')"
+        " ORDER BY fence DESC LIMIT 1",
+        (row.tenant, row.id, fence),
+    )
+    return tuple(
+        PreviousWriter(
+            writer_id=writer_id,
+            fence=its_fence,
+            last_ordinal=max(
+                said, Received(acknowledged=acknowledged, ahead=runs_of(ahead)).highest
+            ),
+        )
+        for writer_id, its_fence, said, acknowledged, ahead in found
     )
 
 

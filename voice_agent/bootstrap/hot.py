@@ -1,0 +1,36 @@
+"""The hot tier as the operator set it: what a job and the relay share through Redis."""
+
+from collections.abc import Callable
+
+from config.settings import Settings
+from voice_agent.aio.clock import Clock
+from voice_agent.state.handles import SharedHandles
+from voice_agent.state.hot_cache import HotCache
+from voice_agent.state.hot_tier import HotTier
+from voice_agent.state.keys import Keys, tenant_of
+
+
+def hot_tier(
+    settings: Settings, *, clock: Clock, on_degraded: Callable[[bool], None] = lambda _: None
+) -> HotTier | None:
+    """Make the hot tier; None without REDIS_URL, or without a backend whose truth it is a copy of.
+
+    Nothing is connected yet. ``on_degraded``: told when Redis fails, and when it is back.
+    """
+    url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    if not url or not settings.backend_url or not settings.backend_token:
+        return None
+    # 6 MB that a process without Redis does not pay
+    from voice_agent.state.hot_client import HotClient, RedisPlace, connect
+
+    chosen = settings.hot_cache
+    place = RedisPlace(url=url, cluster=chosen.cluster, timeout_s=chosen.timeout_s)
+    client = HotClient(
+        connect(place), clock=clock, timeout_s=chosen.timeout_s, on_degraded=on_degraded
+    )
+    tenant = chosen.tenant or tenant_of(settings.backend_token.get_secret_value())
+    keys = Keys(tenant=tenant)
+    return HotTier(
+        cache=HotCache(client, keys, ttl_s=chosen.ttl_s, most=chosen.events),
+        handles=SharedHandles(client, keys),
+    )
