@@ -190,7 +190,13 @@ async def _run(args: argparse.Namespace) -> None:
     if args.without_outbox and layers.backend is not None:
         straight = Straight(call, layers.backend, watcher)
         jobs.start_watch("straight", lambda: straight.keep(jobs))
-    tell(ready=call.writer.conversation_id, writer=call.writer.writer_id)
+    tell(
+        ready=call.writer.conversation_id,
+        writer=call.writer.writer_id,
+        source=call.recovered.source,
+        took_ms=call.recovered.took_ms,
+        remembered=[e.body.text for e in call.recovered.events if isinstance(e.body, Message)],
+    )
     reason = await ScriptedCall(call).talk()
     call.end(reason)
     await supervision.stop()

@@ -52,6 +52,12 @@ class KeptRelay:
             self._process.kill()
         await self._process.wait()
 
+    async def stop_at_once(self) -> None:
+        """End it as a lost machine does, for good."""
+        self._stopping = True
+        if self._process is not None and self._process.returncode is None:
+            await self.kill()
+
     async def stop(self) -> int:
         """Ask it to drain and end; its exit code."""
         self._stopping = True
