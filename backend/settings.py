@@ -30,7 +30,14 @@ class Settings(BaseSettings):
 
     database_url: str = Field(
         default="sqlite:///var/backend.db",
-        description="Where the log is kept: sqlite:///PATH (sqlite:////abs/path for absolute).",
+        description="Where the log is kept: sqlite:///PATH (sqlite:////abs/path for absolute), or"
+        " postgresql://USER:PASSWORD@HOST:PORT/DATABASE, which any number of backends may share.",
+    )
+    database_connections: PositiveInt = Field(
+        default=10, description="PostgreSQL: most connections of one backend."
+    )
+    database_timeout_s: PositiveFloat = Field(
+        default=5.0, description="PostgreSQL: longest wait of a request for the database."
     )
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: NonNegativeInt = Field(default=8480, le=65535, description="HTTP port; 0: any free.")

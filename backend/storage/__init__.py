@@ -1,6 +1,7 @@
 """Where the log is kept.
 
-- ``records``: what goes in and comes out, plain data
-- ``ports``: what a database must be able to do (the Protocol that PostgreSQL implements later)
-- ``sqlite``: the embedded database; ``choice`` takes it, or another, by its address
+- ``records``: what goes in and comes out, plain data; ``rows``: the columns it is made of
+- ``ports``: what a database must be able to do; ``migrations``: how its schema moves forward
+- ``sqlite``: the embedded database; ``postgres``: for several replicas
+- ``choice`` takes one by its address
 """

@@ -1,4 +1,4 @@
-"""What a database must be able to do: implemented by ``sqlite``, later by PostgreSQL.
+"""What a database must be able to do: implemented by ``sqlite`` and ``postgres``.
 
 Every method is one transaction: when it returns, its effect survives a power cut; when it raises,
 nothing was stored. All of them may be repeated. Another tenant's ids raise NotFound, exactly like

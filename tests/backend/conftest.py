@@ -8,12 +8,14 @@ import pytest
 
 from tests.backend.log_client import Log
 from tests.backend.process import Backend
+from tests.support.databases import Database
 
 
 @pytest.fixture(scope="session")
-def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+def backend(tmp_path_factory: pytest.TempPathFactory, database: Database) -> Iterator[Backend]:
     """One backend for all tests that do not break it; each makes conversations of its own."""
-    server = Backend(tmp_path_factory.mktemp("backend"), VOICE_BACKEND__LEASE_S="0.4")
+    folder = tmp_path_factory.mktemp("backend")
+    server = Backend(folder, VOICE_BACKEND__LEASE_S="0.4", **database.settings(folder))
     yield server.start()
     assert server.stop() == 0
     assert '"level": "ERROR"' not in server.log()
@@ -33,9 +35,9 @@ def log(http: httpx.Client) -> Log:
 
 
 @pytest.fixture
-def own_backend(tmp_path: Path) -> Iterator[Backend]:
+def own_backend(tmp_path: Path, database: Database) -> Iterator[Backend]:
     """A backend that the test may kill; not started yet."""
-    server = Backend(tmp_path)
+    server = Backend(tmp_path, **database.settings(tmp_path))
     yield server
     server.kill()
 

@@ -85,7 +85,8 @@ class Backend:
     def token(self, scope: str = "admin", tenant: str = "acme", ttl_s: int | None = None) -> str:
         """Make a token with the command an operator uses."""
         ttl = () if ttl_s is None else ("--ttl-s", str(ttl_s))
-        done = command(self.folder, "token", "create", "--tenant", tenant, "--scope", scope, *ttl)
+        words = ("token", "create", "--tenant", tenant, "--scope", scope, *ttl)
+        done = command(self.folder, *words, settings=self._settings)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

@@ -1,6 +1,5 @@
 """Who may do what: tokens, scopes, tenants."""
 
-import sqlite3
 from collections.abc import Callable
 
 import httpx
@@ -9,6 +8,7 @@ import pytest
 from tests.backend.log_client import AT, Log, event, message, ok, refused
 from tests.backend.process import Backend
 from tests.backend.waiting import eventually
+from tests.support.databases import Database
 
 Request = Callable[[httpx.Client, str], httpx.Response]
 
@@ -51,14 +51,14 @@ def test_another_tenants_conversation_is_unknown(
     assert written.shown()["last_position"] == 1
 
 
-_TOKENS: dict[tuple[str, str], str] = {}
+_TOKENS: dict[tuple[str, str, str], str] = {}
 
 
 def backend_token(backend: Backend, scope: str, tenant: str = "acme") -> str:
     """Make a token once per scope and tenant: each costs a process."""
-    if (scope, tenant) not in _TOKENS:
-        _TOKENS[scope, tenant] = backend.token(scope, tenant)
-    return _TOKENS[scope, tenant]
+    if (backend.url, scope, tenant) not in _TOKENS:
+        _TOKENS[backend.url, scope, tenant] = backend.token(scope, tenant)
+    return _TOKENS[backend.url, scope, tenant]
 
 
 @pytest.mark.parametrize("scope", ["read", "call"])
@@ -110,13 +110,12 @@ def test_a_token_ends_with_its_life(backend: Backend) -> None:
         refused(http.get("/v1/conversations"), 401, "expired_token")
 
 
-def test_the_secret_of_a_token_is_not_in_the_database(backend: Backend) -> None:
+def test_the_secret_of_a_token_is_not_in_the_database(backend: Backend, database: Database) -> None:
     secret = backend.token("read")
-    with sqlite3.connect(backend.folder / "backend.db") as db:
-        rows = db.execute("SELECT * FROM tokens").fetchall()
-    db.close()
-    assert rows
-    assert all(secret not in str(row) and secret.encode() not in row[0] for row in rows)
+    rows = database.dump(backend.folder, "tokens")
+    assert "read" in rows
+    assert secret not in rows
+    assert secret.encode().hex() not in rows
 
 
 def test_the_database_file_holds_no_secret_anywhere(backend: Backend) -> None:

@@ -24,6 +24,7 @@ from tests.backend.log_client import AT, Json, Log, ok, refused
 from tests.backend.plain import PlainWorker, livekit_in
 from tests.backend.process import Backend
 from tests.backend.waiting import eventually
+from tests.support.databases import Database
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -35,13 +36,17 @@ def livekit(livekit_server: LiveKitServer) -> LiveKitServer:
 
 
 @pytest.fixture(scope="module")
-def calls(livekit: LiveKitServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+def calls(
+    livekit: LiveKitServer, tmp_path_factory: pytest.TempPathFactory, database: Database
+) -> Iterator[Backend]:
     """A backend that is quick to judge."""
+    folder = tmp_path_factory.mktemp("calls")
     backend = Backend(
-        tmp_path_factory.mktemp("calls"),
+        folder,
         VOICE_BACKEND__LEASE_S="0.6",
         VOICE_BACKEND__AGENT_LOST_S="0.6",
         **livekit.env,
+        **database.settings(folder),
     )
     yield backend.start()
     assert backend.stop() == 0

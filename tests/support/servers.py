@@ -14,6 +14,7 @@ from devtools.ports import Ports
 from devtools.programs import CHROMIUMS, find_chromium
 from devtools.servers.backend import Backend
 from devtools.servers.livekit import LiveKitConfig, LiveKitServer
+from devtools.servers.postgres import PostgresServer
 from devtools.servers.server import Place, clean_environment
 from devtools.servers.valkey import ValkeyServer
 from devtools.servers.worker import Worker
@@ -54,6 +55,14 @@ def valkey(_valkey: ValkeyServer) -> ValkeyServer:
         _valkey.start()
     _valkey.flush()
     return _valkey
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory, ports: Ports) -> Iterator[PostgresServer]:
+    """A PostgreSQL; each test makes a database of its own (``tests.support.databases``)."""
+    place = place_in(tmp_path_factory.mktemp("postgres"))
+    with PostgresServer(place, port=ports.free(), durable=False) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

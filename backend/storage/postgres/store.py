@@ -1,0 +1,168 @@
+"""The storage ports on PostgreSQL: each method is one transaction on a connection of the pool."""
+
+from collections.abc import Sequence
+
+from backend.errors import Unavailable
+from backend.storage.migrations import Migration
+from backend.storage.postgres import calls, conversations, ingest, reading, tokens, writers
+from backend.storage.postgres.engine import Db, Engine
+from backend.storage.postgres.migrate import migrate
+from backend.storage.records import (
+    AgentLife,
+    Batch,
+    Call,
+    Cleared,
+    Conversation,
+    EventFilter,
+    Heartbeat,
+    NewWriter,
+    Reader,
+    Registration,
+    Standing,
+    Stored,
+    Token,
+    WriterEnd,
+)
+
+
+class PostgresStorage:
+    """One PostgreSQL database. See ``storage/ports.py`` for what each method promises."""
+
+    def __init__(self, url: str, *, connections: int, timeout_s: float) -> None:
+        self._engine = Engine(url, connections=connections, timeout_s=timeout_s)
+        self.migrated: list[Migration] = []
+
+    async def open(self) -> None:
+        """Connect and migrate."""
+        self.migrated = await self._engine.open(migrate)
+
+    async def close(self) -> None:
+        """Finish what was begun, then close."""
+        await self._engine.close()
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless a write would be possible now."""
+        await self._engine.run(_check_writable)
+
+    async def add_token(self, digest: bytes, token: Token, now_ms: int) -> None:
+        """Store a token under the sha256 of its secret."""
+        await self._engine.run(tokens.add, digest, token, now_ms)
+
+    async def token(self, digest: bytes) -> Token | None:
+        """Find a token by the sha256 of its secret."""
+        return await self._engine.run(tokens.find, digest)
+
+    async def resolve(
+        self, by: Token, key: str, *, max_gap_s: float | None, now_ms: int
+    ) -> tuple[Conversation, bool]:
+        """Get or create the conversation of ``key``."""
+        found = await self._engine.run(conversations.current, by.tenant, key, max_gap_s, now_ms)
+        if found is not None:
+            return found, False
+        return await self._engine.transact(conversations.resolve, by, key, max_gap_s, now_ms)
+
+    async def conversation(self, reader: Reader, id_: str, *, now_ms: int) -> Conversation:
+        """Read one conversation."""
+        return await self._engine.run(conversations.read, reader, id_, now_ms)
+
+    async def conversations(
+        self, reader: Reader, *, limit: int, after: str | None, now_ms: int
+    ) -> list[Conversation]:
+        """List conversations, newest first."""
+        return await self._engine.run(conversations.newest, reader, limit, after, now_ms)
+
+    async def events(self, reader: Reader, id_: str, filter_: EventFilter) -> list[bytes]:
+        """List events, ascending by position."""
+        return await self._engine.run(reading.events, reader, id_, filter_)
+
+    async def messages(
+        self, reader: Reader, id_: str, *, last: int, before: str | None
+    ) -> list[bytes]:
+        """List the last messages before one, oldest first."""
+        return await self._engine.run(reading.messages, reader, id_, last, before)
+
+    async def clear(
+        self, tenant: str, id_: str, *, event_id: str, reason: str | None, now_ms: int
+    ) -> Cleared:
+        """Begin a new session."""
+        return await self._engine.transact(
+            conversations.clear, tenant, id_, event_id, reason, now_ms
+        )
+
+    async def has_dropped(self, tenant: str, id_: str, session_number: int, now_ms: int) -> bool:
+        """Say whether no live writer still works in an older session."""
+        return await self._engine.run(
+            conversations.has_dropped, tenant, id_, session_number, now_ms
+        )
+
+    async def register(
+        self, tenant: str, id_: str, writer: NewWriter, *, lease_s: float, now_ms: int
+    ) -> Registration:
+        """Make a writer's fence final."""
+        lease_ms = round(lease_s * 1000)
+        return await self._engine.transact(
+            writers.register, tenant, id_, writer, lease_ms=lease_ms, now_ms=now_ms
+        )
+
+    async def renew(
+        self, tenant: str, id_: str, writer_id: str, beat: Heartbeat, *, now_ms: int
+    ) -> Standing:
+        """Extend a writer's lease."""
+        return await self._engine.transact(
+            writers.renew, tenant, id_, writer_id, beat, now_ms=now_ms
+        )
+
+    async def end_writer(
+        self, tenant: str, id_: str, writer_id: str, end: WriterEnd, *, now_ms: int
+    ) -> Standing:
+        """Close a writer and its open turns."""
+        return await self._engine.transact(writers.end, tenant, id_, writer_id, end, now_ms=now_ms)
+
+    async def store_events(self, tenant: str, batch: Batch, *, now_ms: int) -> Stored:
+        """Store a batch, all or nothing."""
+        stored = await self._engine.run(ingest.store_at_once, tenant, batch, now_ms)
+        if stored is None:
+            stored = await self._engine.transact(ingest.store_locked, tenant, batch, now_ms)
+        return stored
+
+    async def open_call(self, by: Token, call: Call, *, new_conversation: bool) -> None:
+        """Store a new room of a conversation."""
+        await self._engine.transact(calls.open_call, by, call, new_conversation=new_conversation)
+
+    async def call(self, reader: Reader, room: str) -> Call:
+        """Read one call."""
+        return await self._engine.run(calls.read, reader, room)
+
+    async def calls_of(self, reader: Reader, conversation_id: str) -> list[Call]:
+        """List the open calls of a conversation."""
+        return await self._engine.run(calls.of_conversation, reader, conversation_id)
+
+    async def wake_call(self, tenant: str, room: str, *, now_ms: int) -> Call:
+        """Make a call due at once."""
+        return await self._engine.transact(calls.wake, tenant, room, now_ms)
+
+    async def claim_calls(
+        self, claimant: str, *, now_ms: int, until_ms: int, limit: int
+    ) -> Sequence[Call]:
+        """Take due calls that nobody else holds."""
+        return await self._engine.run(calls.claim, claimant, now_ms, until_ms, limit)
+
+    async def save_call(self, claimant: str, call: Call, *, claimed_due_ms: int) -> None:
+        """Store what became of a claimed call."""
+        await self._engine.run(calls.save, claimant, call, claimed_due_ms)
+
+    async def wake_lost_calls(self, *, now_ms: int, lost_before_ms: int) -> int:
+        """Make calls due whose agent is gone."""
+        return await self._engine.run(calls.wake_lost, now_ms, lost_before_ms)
+
+    async def agent_life(
+        self, tenant: str, conversation_id: str, room: str, *, now_ms: int
+    ) -> AgentLife | None:
+        """Say what is known of the writer of this room that lives, else of the newest one."""
+        return await self._engine.run(calls.agent_life, tenant, conversation_id, room, now_ms)
+
+
+async def _check_writable(db: Db) -> None:
+    """Refuse a standby: it answers, and takes no write."""
+    if await db.fetchval("SELECT current_setting('transaction_read_only') = 'on'"):
+        raise Unavailable("storage_unavailable", "the database takes no writes (a standby?)")

@@ -1,0 +1,65 @@
+"""The databases the backend can use, each real; a test is given every one of them in turn."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from devtools.servers.postgres import PostgresServer
+
+ADDRESS = "VOICE_BACKEND__DATABASE_URL"
+FILE = "backend.db"
+KINDS = ("sqlite", "postgres")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """One kind of database.
+
+    Args:
+        address: makes an empty database for a folder; asked again, the same one.
+        dump: reads all of a table as text.
+    """
+
+    kind: str
+    address: Callable[[Path], str]
+    dump: Callable[[Path, str], str]
+
+    def settings(self, folder: Path) -> dict[str, str]:
+        """Return what a backend is told to use the database of ``folder``."""
+        return {ADDRESS: self.address(folder)}
+
+
+def of_kind(kind: str, server: Callable[[], PostgresServer]) -> Database:
+    """Return a kind of database; ``server`` is asked for when PostgreSQL is wanted."""
+
+    if kind == "sqlite":
+        return Database(
+            kind=kind,
+            address=lambda folder: f"sqlite:///{folder / FILE}",
+            dump=lambda folder, table: repr(_rows(folder / FILE, table)),
+        )
+    return Database(
+        kind=kind,
+        address=lambda folder: server().create_database(_name(folder)),
+        dump=lambda folder, table: server().ask(f"SELECT * FROM {table}", database=_name(folder)),
+    )
+
+
+def _rows(file: Path, table: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(file)) as db:
+        return db.execute(f"SELECT * FROM {table}").fetchall()
+
+
+def _name(folder: Path) -> str:
+    return "t" + sha256(str(folder).encode()).hexdigest()[:20]
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def database(request: pytest.FixtureRequest) -> Database:
+    """Every kind of database in turn."""
+    return of_kind(request.param, lambda: request.getfixturevalue("postgres"))
