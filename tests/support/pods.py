@@ -66,13 +66,17 @@ class ScriptedJob:
 
     async def shows(self, name: str, *, within_s: float = WITHIN_S) -> dict[str, Any]:
         """Wait for a line of it that has ``name``."""
+        return await self.shows_one_of(name, within_s=within_s)
+
+    async def shows_one_of(self, *names: str, within_s: float = WITHIN_S) -> dict[str, Any]:
+        """Wait for a line of it that has one of ``names``."""
         assert self._process.stdout is not None
         async with asyncio.timeout(within_s):
             while line := await self._process.stdout.readline():
                 shown: dict[str, Any] = json.loads(line)
-                if name in shown:
+                if any(name in shown for name in names):
                     return shown
-        raise AssertionError(f"the job ended before it showed {name!r}")
+        raise AssertionError(f"the job ended before it showed {names!r}")
 
     async def kill(self) -> None:
         """End it as a crash does."""

@@ -6,6 +6,7 @@ from config.settings import Settings
 from voice_agent.aio.clock import Clock
 from voice_agent.state.handles import SharedHandles
 from voice_agent.state.hot_cache import HotCache
+from voice_agent.state.hot_lease import HotLeases
 from voice_agent.state.hot_tier import HotTier
 from voice_agent.state.keys import Keys, tenant_of
 
@@ -32,5 +33,6 @@ def hot_tier(
     keys = Keys(tenant=tenant)
     return HotTier(
         cache=HotCache(client, keys, ttl_s=chosen.ttl_s, most=chosen.events),
+        leases=HotLeases(client, keys, ttl_s=chosen.ttl_s),
         handles=SharedHandles(client, keys),
     )

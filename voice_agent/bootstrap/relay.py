@@ -99,7 +99,7 @@ async def _run(settings: Settings, lock: FolderLock) -> None:
         relay = Relay(
             RelaySettings(folder=settings.outbox.folder, drain_s=settings.relay.drain_s),
             backend=BackendClient(http, timeout_s=settings.client.timeout_s),
-            cache=hot.cache if hot else None,
+            hot=hot,
             clock=clock,
             events=RelayMetrics(),
             lock=lock,

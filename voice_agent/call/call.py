@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from voice_agent.aio.backoff import Backoff
@@ -27,6 +28,7 @@ from voice_agent.domain.events import Event, Summary
 from voice_agent.domain.ids import ConversationId
 from voice_agent.domain.patterns import Pattern, PatternSetting, pattern_of
 from voice_agent.state.codec import instant
+from voice_agent.state.hot_lease import LEASE_S
 from voice_agent.state.hot_tier import HotTier
 from voice_agent.state.outbox import Header, Outbox, Placement
 from voice_agent.state.ownership import Holder, Lease
@@ -90,6 +92,7 @@ class Call:
         """Another agent is alive and serves the conversation: leave."""
         self.superseded = asyncio.Event()
         """Set when another agent owns the conversation: go silent."""
+        self._lease: Lease | None = None
         self._sharing: Sharing | None = None
         self._assurance: Assurance
         self.recorder: Recorder
@@ -112,9 +115,10 @@ class Call:
         """
         backend, writer = self._layers.backend, self.writer
         grant = await self._find(backend)
-        if backend is not None and grant is not None and not await writer.own(backend, grant):
+        if backend is not None and not await self._own(backend, grant):
             self.already_served = True
-            await writer.withdraw(backend)
+            if grant is not None:
+                await writer.withdraw(backend)
             return
         if writer.conversation_id is not None:
             self.recovered = await self._recover(writer.conversation_id, grant)
@@ -146,22 +150,31 @@ class Call:
             jobs.start_optional(
                 "bind-conversation", lambda: self._bind_later(backend, jobs, signals)
             )
-        lease = Lease(
-            Holder(
-                conversation_id=lambda: writer.conversation_id,
-                writer_id=writer.writer_id,
-                last_ordinal=lambda: self.recorder.last_ordinal,
-                session_number=lambda: writer.session_number,
-            ),
-            backend=backend,
-            on_lost=self.superseded.set,
-            on_state=lambda state: self._on_lease(state, signals),
-        )
-        jobs.start_optional("lease", lambda: lease.keep(jobs))
+        if (lease := self._lease) is not None:
+            on_state = partial(self._on_lease, signals=signals)
+            jobs.start_optional("lease", lambda: lease.keep(jobs, on_state))
+            if self._layers.hot is not None:
+                jobs.start_optional("lease-in-redis", lambda: lease.keep_in_redis(jobs))
         if self._sharing is not None:
             sharing = self._sharing
             jobs.start_optional("share", lambda: sharing.keep(jobs, self.recovered))
         jobs.start_optional("flush-waiting", lambda: self._flush_waiting(jobs))
+
+    async def still_owns(self) -> bool:
+        """Ask whether no other agent has taken over: after a pause, before the next sound.
+
+        False sets ``superseded``. Never raises.
+        """
+        return self._lease is None or await self._lease.check()
+
+    def yield_to(self, fence: int) -> None:
+        """An agent with this fence speaks in our room: go silent, if it is above ours."""
+        if fence <= self.writer.fence or self.superseded.is_set():
+            return
+        log.warning("an agent with a higher fence speaks in the room",
+                    extra={**self.log_fields, "fence": self.writer.fence,
+                           "newer_fence": fence})  # fmt: skip
+        self.superseded.set()
 
     async def secured(self) -> None:
         """Wait, before a reply, until the caller's words are as safe as the durability asks.
@@ -214,6 +227,27 @@ class Call:
                 extra={**self.log_fields, "layer": "backend", "error_type": type(exc).__name__},
             )
             return None
+
+    async def _own(self, backend: Backend, grant: WriterGrant | None) -> bool:
+        """Become the one who speaks; False if another agent is alive and does."""
+        writer, hot = self.writer, self._layers.hot
+        if grant is None and hot is not None:
+            await writer.claim(hot.leases)
+        self._lease = Lease(
+            Holder(
+                writer_id=writer.writer_id,
+                conversation_id=lambda: writer.conversation_id,
+                fence=lambda: writer.fence,
+                is_registered=lambda: writer.registered,
+                last_ordinal=lambda: self.recorder.last_ordinal if self._loaded else 0,
+                session_number=lambda: writer.session_number,
+            ),
+            backend=backend,
+            leases=hot.leases if hot is not None else None,
+            clock=self._layers.clock,
+            on_lost=self.superseded.set,
+        )
+        return await self._lease.acquire(lease_s=grant.lease_s if grant else LEASE_S)
 
     async def _introduce(self, backend: Backend) -> WriterGrant:
         grant = await self.writer.introduce(backend)

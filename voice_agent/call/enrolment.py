@@ -6,24 +6,18 @@ what it writes waits in the outbox until the relay or ``introduce`` has found th
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from voice_agent.aio.clock import Clock, unix_ms
-from voice_agent.domain.errors import (
-    LeaseHeld,
-    OwnershipLost,
-    RequestRefused,
-    VoiceAgentError,
-)
+from voice_agent.domain.errors import LayerUnavailable, RequestRefused, VoiceAgentError
 from voice_agent.domain.ids import ConversationId, JobId, RoomName, WriterId
 from voice_agent.state.codec import instant
+from voice_agent.state.hot_lease import HotLeases
 from voice_agent.state.ports import Backend, Registration, WriterGrant
 
 log = logging.getLogger(__name__)
-
-LEASE_MARGIN_S = 1.0
-LEASE_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,32 +95,14 @@ class Enrolment:
         self.conversation_id = found.conversation_id
         return await self._register(backend, found.conversation_id)
 
-    async def own(self, backend: Backend, grant: WriterGrant) -> bool:
-        """Wait until the lease is ours, a little longer than a dead holder keeps it.
-
-        A lease that cannot be reached is not lost: the call goes on.
-        """
-        assert self.conversation_id is not None
-        deadline_s = self._clock.monotonic_s() + grant.lease_s + LEASE_MARGIN_S
-        while True:
-            try:
-                await backend.renew_lease(
-                    self.conversation_id,
-                    self.writer_id,
-                    last_ordinal=0,
-                    session_number=self.session_number,
-                )
-            except LeaseHeld:
-                if self._clock.monotonic_s() > deadline_s:
-                    log.info("another agent serves the conversation", extra=self.log_fields)
-                    return False
-                await self._clock.sleep(LEASE_LOOK_S)
-            except OwnershipLost:
-                return False
-            except VoiceAgentError:
-                return True
-            else:
-                return True
+    async def claim(self, leases: HotLeases) -> None:
+        """Have Redis grant the fence, above all it has seen: the backend is away. Never raises."""
+        if self.conversation_id is None or self.is_writing:
+            return
+        with suppress(LayerUnavailable):  # then it stays claimed from the clock
+            self.fence = await leases.claim(
+                self.conversation_id, started_ms=unix_ms(self.started_at)
+            )
 
     async def withdraw(self, backend: Backend) -> None:
         """We came too late: say so, and leave no writer behind that looks lost."""

@@ -19,6 +19,7 @@ from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputO
 
 from voice_agent.aio.backoff import Backoff
 from voice_agent.aio.clock import Clock
+from voice_agent.aio.pauses import PauseWatch
 from voice_agent.aio.supervisor import Job, Jobs, Supervision
 from voice_agent.call.call import Call
 from voice_agent.call.enrolment import Place, Pointer
@@ -34,12 +35,13 @@ from voice_agent.room.listener import Listener
 from voice_agent.room.metadata import pointer_of, with_conversation
 from voice_agent.room.people import People
 from voice_agent.room.persona import Persona
+from voice_agent.room.rivals import FENCE_ATTRIBUTE, Rivals
 
 log = logging.getLogger(__name__)
 
-FENCE_ATTRIBUTE = "throughline.fence"
-"""What other agents in the room see of us: the higher fence speaks (ARCHITECTURE.md)."""
 STOP_S = 2.0
+PAUSE_S = 1.5
+"""The lease (3 s) can only be another's after a longer pause: it was renewed at most 1 s before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +187,9 @@ class CallJob:
     async def _keep(self, session: AgentSession[Any]) -> None:
         jobs = self._jobs = await self._supervision.start()
         await self._call.keep(jobs, self._signals(jobs))
+        rivals = Rivals(self._ctx.room, on_fence=self._call.yield_to)
+        rivals.watch()
+        jobs.start_watch("pauses", lambda: self._watch_pauses(session, jobs))
         jobs.start_watch("superseded", lambda: self._watch_superseded(session))
         jobs.start_optional("show-fence", self._show_fence)
         session.on("agent_state_changed", lambda event: self._shape_later(event, jobs))
@@ -218,10 +223,15 @@ class CallJob:
         agent = self._agent
         assert agent is not None
         return CallSignals(
-            bound=lambda bound: _started(jobs, "room-pointer", lambda: self._write_pointer(bound)),
+            bound=lambda bound: self._bound(jobs, bound),
             history=lambda events: _started(jobs, "remember", lambda: agent.remember(events)),
             cleared=lambda: _started(jobs, "forget", agent.forget),
         )
+
+    def _bound(self, jobs: Jobs, conversation_id: ConversationId) -> None:
+        """The conversation is known, and with it the final fence."""
+        _started(jobs, "room-pointer", lambda: self._write_pointer(conversation_id))
+        _started(jobs, "show-fence", self._show_fence)
 
     async def _write_pointer(self, conversation_id: ConversationId) -> None:
         """Write the conversation into the room's metadata (S1.1); racing agents write the same."""
@@ -236,6 +246,24 @@ class CallJob:
         await self._ctx.room.local_participant.set_attributes(
             {FENCE_ATTRIBUTE: str(self._call.writer.fence)}
         )
+
+    async def _watch_pauses(self, session: AgentSession[Any], jobs: Jobs) -> None:
+        """After a pause of the process no sound before the lease was checked: it may be gone."""
+
+        def on_pause(missed_s: float) -> None:
+            log.warning("the process stood still: the lease is checked before anything is said",
+                        extra={**self._call.log_fields, "duration_ms": round(missed_s * 1000)}
+                        )  # fmt: skip
+            if session.output.audio is not None:
+                session.output.audio.pause()
+            jobs.start_optional("check-lease", lambda: self._check_lease(session))
+
+        with PauseWatch(self._parts.clock, longest_s=PAUSE_S, on_pause=on_pause):
+            await jobs.stopping.wait()
+
+    async def _check_lease(self, session: AgentSession[Any]) -> None:
+        if await self._call.still_owns() and session.output.audio is not None:
+            session.output.audio.resume()
 
     async def _watch_superseded(self, session: AgentSession[Any]) -> None:
         await self._call.superseded.wait()

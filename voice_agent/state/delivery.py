@@ -14,13 +14,14 @@ from pathlib import Path
 import msgspec
 
 from voice_agent.aio.clock import Clock
-from voice_agent.domain.errors import RequestRefused
+from voice_agent.domain.errors import LayerUnavailable, RequestRefused
 from voice_agent.domain.ids import ConversationId, WriterId
 from voice_agent.state.acks import Ack, ack_of, write_ack
 from voice_agent.state.codec import instant
 from voice_agent.state.dead_letters import DeadLetters, Letter, event_as_json
-from voice_agent.state.hot_cache import HotCache, Scribe
+from voice_agent.state.hot_cache import Scribe
 from voice_agent.state.hot_refill import HotRefill
+from voice_agent.state.hot_tier import HotTier
 from voice_agent.state.outbox import Header
 from voice_agent.state.ports import Backend, Registration
 from voice_agent.state.reading import OutboxReader, Record
@@ -62,13 +63,15 @@ class Delivery:
         path: Path,
         *,
         backend: Backend,
-        cache: HotCache | None,
+        hot: HotTier | None,
         clock: Clock,
         progress: Progress,
     ) -> None:
-        """``cache``: the tails in Redis, if there is one."""
+        """``hot``: what pods share in Redis, if there is one."""
         self._reader = OutboxReader(path)
-        self._refill = HotRefill(cache, read_after=self._reader.events_after) if cache else None
+        self._hot = hot
+        self._refill = HotRefill(hot.cache, read_after=self._reader.events_after) if hot else None
+        self._is_released = False
         self._acknowledged = 0
         self._backend = backend
         self._clock = clock
@@ -133,6 +136,8 @@ class Delivery:
         conversation_id = self._conversation_id or self._reader.conversation_id
         if self._refill is None or header is None or conversation_id is None:
             return
+        if is_dead:
+            await self._release(conversation_id)
         await self._refill.step(
             conversation_id,
             Scribe(
@@ -144,6 +149,13 @@ class Delivery:
             acknowledged=self._acknowledged,
             is_dead=is_dead,
         )
+
+    async def _release(self, conversation_id: ConversationId) -> None:
+        """The writer is dead: whoever waits for its lease need not wait for its expiry."""
+        if self._hot is not None and not self._is_released:
+            with suppress(LayerUnavailable):
+                await self._hot.leases.release(conversation_id, self.writer_id)
+                self._is_released = True
 
     async def _send_pending(self) -> None:
         while self._progress.pending:

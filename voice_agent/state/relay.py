@@ -27,7 +27,7 @@ from voice_agent.domain.errors import (
 from voice_agent.domain.ids import WriterId
 from voice_agent.state.delivery import Delivery, Outcome, Progress
 from voice_agent.state.folder import YIELD, AnotherRelay, Doorbell, FolderLock, outboxes
-from voice_agent.state.hot_cache import HotCache
+from voice_agent.state.hot_tier import HotTier
 from voice_agent.state.ports import Backend
 
 log = logging.getLogger(__name__)
@@ -64,14 +64,14 @@ class Relay:
         settings: RelaySettings,
         *,
         backend: Backend,
-        cache: HotCache | None = None,
+        hot: HotTier | None = None,
         clock: Clock,
         events: RelayEvents,
         lock: FolderLock,
     ) -> None:
         self._settings = settings
         self._backend = backend
-        self._cache = cache
+        self._hot = hot
         self._clock = clock
         self._events = events
         self._lock = lock
@@ -170,7 +170,7 @@ class Relay:
         delivery = Delivery(
             path,
             backend=self._backend,
-            cache=self._cache,
+            hot=self._hot,
             clock=self._clock,
             progress=progress,
         )
