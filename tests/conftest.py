@@ -21,11 +21,13 @@ from tests.support.servers import (  # noqa: F401 - see above
     backend,
     chromium,
     livekit_server,
+    own_valkey,
     ports,
     postgres,
     start_system,
     system,
     valkey,
+    valkey_cluster,
     worker,
 )
 

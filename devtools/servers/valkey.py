@@ -2,6 +2,7 @@
 
 import secrets
 import socket
+from collections.abc import Sequence
 from typing import ClassVar
 
 from devtools.ports import LOOPBACK
@@ -38,8 +39,13 @@ class ValkeyServer(Server):
         self._config_path.write_text(
             f"bind {LOOPBACK}\nport {self.port}\nrequirepass {self._password}\n"
             f'save ""\nappendonly no\ndir "{self.folder}"\n'
+            + "".join(f"{line}\n" for line in self.more_config())
         )
         return [str(find_valkey()), str(self._config_path)]
+
+    def more_config(self) -> Sequence[str]:
+        """Return further lines of its configuration."""
+        return ()
 
     def is_ready(self) -> bool:
         """Whether it answers PING."""

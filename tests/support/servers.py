@@ -19,6 +19,7 @@ from devtools.servers.server import Place, clean_environment
 from devtools.servers.valkey import ValkeyServer
 from devtools.servers.worker import Worker
 from devtools.system import Plan, System
+from tests.support.cluster import ValkeyCluster
 
 
 def place_in(folder: Path) -> Place:
@@ -63,6 +64,20 @@ def postgres(tmp_path_factory: pytest.TempPathFactory, ports: Ports) -> Iterator
     place = place_in(tmp_path_factory.mktemp("postgres"))
     with PostgresServer(place, port=ports.free(), durable=False) as server:
         yield server
+
+
+@pytest.fixture
+def own_valkey(tmp_path: Path, ports: Ports) -> Iterator[ValkeyServer]:
+    """A Valkey that the test may kill."""
+    with ValkeyServer(place_in(tmp_path / "valkey"), port=ports.free()) as server:
+        yield server
+
+
+@pytest.fixture
+def valkey_cluster(tmp_path: Path, ports: Ports) -> Iterator[ValkeyCluster]:
+    """A Valkey cluster of three primaries with a replica each; the test may kill its nodes."""
+    with ValkeyCluster(tmp_path / "cluster", ports, place_in) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module")

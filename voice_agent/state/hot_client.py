@@ -15,12 +15,14 @@ from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
-)
-from redis.exceptions import (
+    ChildDeadlockedError,
+    IncorrectPolicyType,
     NoScriptError,
     RedisClusterException,
     RedisError,
+)
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
 )
 
 from voice_agent.aio.breaker import Breaker
@@ -31,7 +33,13 @@ from voice_agent.state.hot_scripts import Script, Word
 log = logging.getLogger(__name__)
 
 LAYER = "redis"
-ERRORS = (RedisError, RedisClusterException, OSError, TimeoutError)
+ERRORS = (
+    RedisError,
+    RedisClusterException,
+    ChildDeadlockedError,
+    IncorrectPolicyType,
+    OSError,  # includes TimeoutError and ConnectionError
+)
 """All that a call may raise below us."""
 FAILURES = 3
 REST_S = 1.0
