@@ -1,12 +1,14 @@
 """What a change reads before it decides, and writes back: both databases fill these in."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from backend.errors import NotFound
 from backend.rules.ordinals import Received, Run
+from backend.storage.records import PreviousWriter
 
 _RUNS: Final = msgspec.json.Decoder(tuple[Run, ...])
 _JSON: Final = msgspec.json.Encoder()
@@ -42,6 +44,20 @@ class WriterRow:
     received: Received
     last_ordinal: int
     ended: bool
+
+
+def previous_of(rows: Iterable[Sequence[Any]]) -> tuple[PreviousWriter, ...]:
+    """Read (writer_id, fence, last_ordinal, acknowledged, ahead) of writers."""
+    return tuple(
+        PreviousWriter(
+            writer_id=writer_id,
+            fence=fence,
+            last_ordinal=max(
+                said, Received(acknowledged=acknowledged, ahead=runs_of(ahead)).highest
+            ),
+        )
+        for writer_id, fence, said, acknowledged, ahead in rows
+    )
 
 
 def runs_of(text: str) -> tuple[Run, ...]:

@@ -42,6 +42,19 @@ def test_registering_again_answers_the_same(log: Log) -> None:
     assert first.json()["fence"] == again.json()["fence"]
 
 
+def test_a_writer_is_told_how_far_the_one_before_it_came(log: Log) -> None:
+    """So that it can tell whether a copy of the log (Redis) reaches as far."""
+    assert log.register("w1")["previous"] == []
+    log.register("silent")  # wrote nothing: no reader need look for it
+    assert log.register("w2")["previous"] == []
+    ok(log.send("w1", event(1), event(3)))
+    first = log.register("w3")
+    assert first["previous"] == [{"writer_id": "w1", "fence": AT_MS, "last_ordinal": 3}]
+    ok(log.beat("w1", last_ordinal=7))  # it says that it wrote more than has arrived
+    assert log.register("w4")["previous"][0]["last_ordinal"] == 7
+    assert log.register("w1")["previous"] == []
+
+
 def test_the_live_holder_is_shown_as_owner_until_its_lease_runs_out(log: Log) -> None:
     made = log.register("w")
     owner = log.shown()["owner"]

@@ -2,10 +2,17 @@
 
 from backend.rules import fences, leases, turns
 from backend.rules.own_events import call_ended
-from backend.rules.rows import Head, WriterRow
+from backend.rules.rows import Head, WriterRow, previous_of
 from backend.storage.postgres.engine import Db
 from backend.storage.postgres.heads import find_writer, insert_own, known_writer, lock, owner, save
-from backend.storage.records import Heartbeat, NewWriter, Registration, Standing, WriterEnd
+from backend.storage.records import (
+    Heartbeat,
+    NewWriter,
+    PreviousWriter,
+    Registration,
+    Standing,
+    WriterEnd,
+)
 
 
 async def register(
@@ -25,7 +32,21 @@ async def register(
         version=head.version,
         owner=holder or await owner(db, tenant, id_, now_ms),
         created=known is None,
+        previous=await _previous(db, head, fence),
     )
+
+
+async def _previous(db: Db, head: Head, fence: int) -> tuple[PreviousWriter, ...]:
+    found = await db.fetch(
+        "SELECT writer_id, fence, last_ordinal, acknowledged, ahead FROM writers"
+        " WHERE tenant = $1 AND conversation_id = $2 AND fence < $3"
+        " AND (last_ordinal > 0 OR acknowledged > 0 OR ahead <> '[]')"
+        " ORDER BY fence DESC LIMIT 1",
+        head.tenant,
+        head.id,
+        fence,
+    )
+    return previous_of(found)
 
 
 async def _insert(db: Db, head: Head, writer: NewWriter, lease_until_ms: int, now_ms: int) -> int:

@@ -3,9 +3,8 @@
 import sqlite3
 
 from backend.rules import fences, leases
-from backend.rules.ordinals import Received
 from backend.rules.own_events import call_ended
-from backend.rules.rows import Head, runs_of
+from backend.rules.rows import Head, previous_of
 from backend.storage.records import (
     Heartbeat,
     NewWriter,
@@ -52,16 +51,7 @@ def _previous(db: sqlite3.Connection, row: Head, fence: int) -> tuple[PreviousWr
         " ORDER BY fence DESC LIMIT 1",
         (row.tenant, row.id, fence),
     )
-    return tuple(
-        PreviousWriter(
-            writer_id=writer_id,
-            fence=its_fence,
-            last_ordinal=max(
-                said, Received(acknowledged=acknowledged, ahead=runs_of(ahead)).highest
-            ),
-        )
-        for writer_id, its_fence, said, acknowledged, ahead in found
-    )
+    return previous_of(found)
 
 
 def _insert(
