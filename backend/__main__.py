@@ -84,10 +84,9 @@ def _print_openapi(loaded: Settings) -> None:
 
 
 def _serve(loaded: Settings) -> int:
-    import uvicorn  # here: see _print_openapi
-
-    from backend.api.app import create_app
+    from backend.api.app import create_app  # here: see _print_openapi
     from backend.api.metrics import Metrics
+    from backend.api.server import server_of
 
     logs.configure()
     metrics = Metrics()
@@ -98,16 +97,7 @@ def _serve(loaded: Settings) -> int:
         host, port = listener.getsockname()[:2]
         sys.stderr.write(f"backend on http://{host}:{port}\n")
         sys.stderr.flush()
-        server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                lifespan="on",
-                server_header=False,
-                timeout_graceful_shutdown=round(loaded.drain_s) or 1,
-            )
-        )
+        server = server_of(app, drain_s=loaded.drain_s)
         signal.signal(signal.SIGTERM, _stopped)  # uvicorn drains first, then raises it again
         signal.signal(signal.SIGINT, _stopped)
         try:

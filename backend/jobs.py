@@ -7,7 +7,7 @@ start. Retention, archive and sweeps start here too.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -42,6 +42,19 @@ class Jobs:
         except TimeoutError:
             return False
         return True
+
+    async def until_stopped(self, work: Coroutine[None, None, None]) -> None:
+        """Run ``work``; cancel it when the jobs are to stop."""
+        running = asyncio.ensure_future(work)
+        stop = asyncio.ensure_future(self.stopping.wait())
+        try:
+            await asyncio.wait({running, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+        finally:
+            running.cancel()
+            stop.cancel()
+            await asyncio.gather(running, stop, return_exceptions=True)
 
     async def drain(self, deadline_s: float) -> None:
         """Ask every job to stop; cancel those still running after ``deadline_s`` seconds."""

@@ -12,11 +12,13 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.errors import StartRefused
+from backend.rules.events import MAY_PASS
 
 PREFIX = "VOICE_BACKEND__"
 
@@ -71,6 +73,16 @@ class Settings(BaseSettings):
     agent_lost_s: PositiveFloat = Field(
         default=3.0, description="A heartbeat this late beyond its lease means a dead agent."
     )
+    broadcast_only: frozenset[str] = Field(
+        default=frozenset({"agent_state"}),
+        description='Kinds of events that are shown live and not kept, as JSON: ["agent_state"].',
+    )
+    stream_ping_s: PositiveFloat = Field(
+        default=15.0, description="A live stream without events sends a comment this often."
+    )
+    max_streams: PositiveInt = Field(
+        default=5_000, description="Live streams open at once; more are answered 503."
+    )
     drain_s: PositiveFloat = Field(
         default=5.0, description="Longest wait for requests and jobs at shutdown."
     )
@@ -98,6 +110,15 @@ class Settings(BaseSettings):
     def has_livekit(self) -> bool:
         """Whether calls can be made at all."""
         return bool(self.livekit_url)
+
+    @field_validator("broadcast_only")
+    @classmethod
+    def _may_be_forgotten(cls, kinds: frozenset[str]) -> frozenset[str]:
+        if refused := sorted(kinds - MAY_PASS):
+            raise ValueError(
+                f"{', '.join(refused)}: only {', '.join(sorted(MAY_PASS))} need not be kept"
+            )
+        return kinds
 
     @property
     def dialled_url(self) -> str:

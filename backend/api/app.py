@@ -5,7 +5,17 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from backend.api import calls, conversations, events, health, pages, problems, unbuilt, writers
+from backend.api import (
+    calls,
+    conversations,
+    events,
+    health,
+    pages,
+    problems,
+    stream,
+    unbuilt,
+    writers,
+)
 from backend.api.contract import document
 from backend.api.metrics import MeasuredApp, Metrics
 from backend.calls.dispatcher import Dispatcher
@@ -13,6 +23,7 @@ from backend.calls.opening import Opening
 from backend.calls.rooms import Rooms
 from backend.jobs import supervised
 from backend.service.access import Access
+from backend.service.live import Live
 from backend.settings import Settings
 from backend.storage.choice import open_storage
 
@@ -20,6 +31,7 @@ _ROUTERS = (
     conversations.router,
     writers.router,
     events.router,
+    stream.router,
     calls.router,
     unbuilt.router,
     health.router,
@@ -31,6 +43,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     measured = metrics or Metrics()
     storage = open_storage(settings)
     rooms = Rooms(settings)
+    live = Live(storage, max_followers=settings.max_streams)
     dispatcher = Dispatcher(settings, storage, rooms, measured)
 
     @asynccontextmanager
@@ -38,6 +51,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         await storage.open()
         try:
             async with supervised(drain_s=settings.drain_s) as jobs:
+                jobs.start("live", live.run)
                 if settings.has_livekit:
                     jobs.start("dispatcher", dispatcher.run)
                 yield
@@ -56,6 +70,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.storage = storage
     app.state.access = Access(storage)
+    app.state.live = live
     app.state.metrics = measured
     app.state.dispatcher = dispatcher
     app.state.opening = Opening(settings, storage, rooms, dispatcher)

@@ -8,22 +8,23 @@ from backend.service.access import Access, Need
 from backend.storage.records import Token
 
 
-async def _allow(request: Request, need: Need) -> Token:
+async def allow(request: Request, need: Need) -> Token:
+    """Return the token of a request; raise Unauthenticated or Denied."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     access: Access = request.app.state.access
     return await access.allow(secret.strip() if scheme.lower() == "bearer" else None, need)
 
 
 async def _read(request: Request) -> Token:
-    return await _allow(request, "read")
+    return await allow(request, "read")
 
 
 async def _write(request: Request) -> Token:
-    return await _allow(request, "write")
+    return await allow(request, "write")
 
 
 async def _call(request: Request) -> Token:
-    return await _allow(request, "call")
+    return await allow(request, "call")
 
 
 MayRead = Annotated[Token, Depends(_read)]

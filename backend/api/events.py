@@ -10,7 +10,14 @@ from backend.api import body
 from backend.api.auth import MayRead, MayWrite
 from backend.api.contract import described
 from backend.api.metrics import Metrics
-from backend.api.parameters import ConversationId, Cursor, Position, SessionNumber, storage
+from backend.api.parameters import (
+    ConversationId,
+    Cursor,
+    Position,
+    SessionNumber,
+    settings,
+    storage,
+)
 from backend.api.shapes import EventsIn, EventsOut, MessagesOut, StoredOut
 from backend.clock import now_ms
 from backend.errors import Malformed
@@ -28,7 +35,12 @@ async def store(request: Request, token: MayWrite, conversation_id: Conversation
     events = check_batch(conversation_id, sent.writer_id, sent.events)
     stored = await storage(request).store_events(
         token.tenant,
-        Batch(conversation_id=conversation_id, writer_id=sent.writer_id, events=events),
+        Batch(
+            conversation_id=conversation_id,
+            writer_id=sent.writer_id,
+            events=events,
+            passing=settings(request).broadcast_only,
+        ),
         now_ms=now_ms(),
     )
     metrics: Metrics = request.app.state.metrics

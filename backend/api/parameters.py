@@ -8,13 +8,13 @@ from backend.settings import Settings
 from backend.storage.ports import Storage
 
 _ID = r"^[A-Za-z0-9_-]{1,64}$"
-_BIG = 2**53 - 1
+BIG = 2**53 - 1
 
 ConversationId = Annotated[str, Path(pattern=_ID)]
 WriterId = Annotated[str, Path(pattern=_ID)]
 Room = Annotated[str, Path(min_length=1, max_length=128)]
-Position = Annotated[int, Query(ge=0, le=_BIG)]
-SessionNumber = Annotated[int | None, Query(ge=0, le=_BIG)]
+Position = Annotated[int, Query(ge=0, le=BIG)]
+SessionNumber = Annotated[int | None, Query(ge=0, le=BIG)]
 Cursor = Annotated[str | None, Query(pattern=_ID)]
 
 

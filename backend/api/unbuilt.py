@@ -31,12 +31,6 @@ async def search(token: MayRead, conversation_id: ConversationId) -> None:
     raise _not_yet("search")
 
 
-@router.get("/conversations/{conversation_id}/events/stream", response_model=None)
-async def stream(token: MayRead, conversation_id: ConversationId) -> None:
-    """Follow a conversation live (SSE)."""
-    raise _not_yet("the live stream")
-
-
 @router.get("/profiles/{identity}", response_model=None)
 async def get_profile(token: MayRead, identity: str) -> None:
     """Read a profile."""

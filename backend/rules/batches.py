@@ -4,14 +4,17 @@ An event that is known is compared and answered with the position it has, everyt
 the next positions of the conversation's row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from backend.errors import Conflict, ItemError
 from backend.rules.events import MAX_ERRORS, Event
 from backend.rules.ordinals import Received
 from backend.rules.rows import Head, WriterRow
 
+NOT_KEPT: Final = 0
+"""The position of events that are shown live only."""
 Known = dict[str, tuple[bytes, int]]
 """event_id -> digest and position."""
 
@@ -40,8 +43,17 @@ class _Sorted:
         self.errors.append(ItemError(index=index, code=code, detail=detail))
 
 
-def place(row: Head, writer: WriterRow, known: Known, events: Sequence[Event]) -> list[Placed]:
+def place(
+    row: Head,
+    writer: WriterRow,
+    known: Known,
+    events: Sequence[Event],
+    *,
+    passing: Collection[str] = (),
+) -> list[Placed]:
     """Give the new events their positions, in the order their writer made them.
+
+    Events of the ``passing`` kinds take none: they are shown live and not kept.
 
     Raises Conflict, naming each clash, when any event contradicts what the log holds: then
     nothing of the batch may be stored.
@@ -56,7 +68,7 @@ def place(row: Head, writer: WriterRow, known: Known, events: Sequence[Event]) -
     return [
         Placed(
             event=event,
-            position=row.next_position(),
+            position=NOT_KEPT if event.kind in passing else row.next_position(),
             session_number=(
                 writer.session_number if event.session_number is None else event.session_number
             ),
@@ -86,6 +98,11 @@ def _sort(row: Head, writer: WriterRow, known: Known, events: Sequence[Event]) -
             taken.add(event.ordinal)
             sorted_.fresh[event.event_id] = event
     return sorted_
+
+
+def kept(placed: Iterable[Placed]) -> list[Placed]:
+    """Leave out the events that are shown live only."""
+    return [p for p in placed if p.position != NOT_KEPT]
 
 
 def positions_of(

@@ -54,6 +54,10 @@ KINDS: Final = frozenset(
     }
 )
 MADE_HERE: Final = frozenset({"context_cleared", "call_ended"})
+MAY_PASS: Final = frozenset(
+    {"agent_state", "thinking", "transcription", "speech", "interruption", "user_action"}
+)
+"""Kinds an operator may choose to show live only: nothing is derived from them."""
 ROLES: Final = frozenset({"user", "assistant", "system"})
 MODALITIES: Final = frozenset({"voice", "text"})
 OUTCOMES: Final = frozenset({"completed", "interrupted", "abandoned", "empty"})

@@ -5,13 +5,14 @@ nothing was stored. All of them may be repeated. Another tenant's ids raise NotF
 unknown ones. Any of them raises Unavailable when the database is away or full.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from backend.storage.records import (
     AgentLife,
     Batch,
     Call,
+    Change,
     Cleared,
     Conversation,
     EventFilter,
@@ -61,6 +62,10 @@ class Conversations(Protocol):
         """List events as JSON objects, ascending by position."""
         ...
 
+    async def last_position(self, reader: Reader, id_: str) -> int:
+        """Say the position of a conversation's newest event; 0: it has none."""
+        ...
+
     async def messages(
         self, reader: Reader, id_: str, *, last: int, before: str | None
     ) -> list[bytes]:
@@ -100,7 +105,11 @@ class Writers(Protocol):
         ...
 
     async def store_events(self, tenant: str, batch: Batch, *, now_ms: int) -> Stored:
-        """Store a batch, all or nothing; what is known already keeps its position."""
+        """Store a batch, all or nothing; what is known already keeps its position.
+
+        Events of the ``passing`` kinds have no row and position 0; their ids, digests and ordinals
+        are kept like all others, so that they may be repeated too.
+        """
         ...
 
 
@@ -144,7 +153,25 @@ class Calls(Protocol):
         ...
 
 
-class Storage(Tokens, Conversations, Writers, Calls, Protocol):
+Tell = Callable[[Change | None], None]
+"""Takes each change; None: some may have been missed, so look everywhere. It never blocks."""
+
+
+class Changes(Protocol):
+    """Who is told that a conversation has grown."""
+
+    async def follow_changes(self, tell: Tell) -> None:
+        """Call ``tell`` after each commit that stored events, whichever replica made it.
+
+        Runs until it is cancelled; raises Unavailable when the database went away: call it again,
+        it then begins with None. A change only means "look": it may be lost (the reader also
+        looks now and then), come twice, or come late; never before its commit. Events of
+        ``Batch.passing`` kinds travel in it and may be dropped where they do not fit.
+        """
+        ...
+
+
+class Storage(Tokens, Conversations, Writers, Calls, Changes, Protocol):
     """All of it, with its life."""
 
     async def open(self) -> None:

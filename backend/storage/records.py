@@ -127,7 +127,7 @@ class WriterEnd:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """The answer to a batch: what is acknowledged, and the position of each event."""
+    """The answer to a batch: what is acknowledged, and each event's position (0: not kept)."""
 
     acknowledged: int
     positions: tuple[int, ...]
@@ -186,11 +186,21 @@ class AgentLife:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """Checked events of one writer."""
+    """Checked events of one writer. ``passing``: kinds that are shown live and not kept."""
 
     conversation_id: str
     writer_id: str
     events: list[Event] = field(default_factory=list)
+    passing: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A conversation's log has grown: look. ``passing``: events that are nowhere but here."""
+
+    tenant: str
+    conversation_id: str
+    passing: tuple[bytes, ...] = ()
 
 
 __all__ = ["Run"]

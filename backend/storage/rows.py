@@ -5,10 +5,11 @@ from typing import Any, Final
 
 import msgspec
 
+from backend.rules.batches import NOT_KEPT, Placed
 from backend.rules.events import canonical
 from backend.rules.ordinals import Received
 from backend.rules.rows import Head, WriterRow, runs_of
-from backend.storage.records import AgentLife, Call, Conversation, Gap, Owner, Token
+from backend.storage.records import AgentLife, Call, Change, Conversation, Gap, Owner, Token
 
 Row = Sequence[Any]
 """One row of a database. Any: its columns are typed by the statement."""
@@ -156,13 +157,29 @@ def token(row: Row | None) -> Token | None:
 
 def events(conversation_id: str, rows: Iterable[Row]) -> list[bytes]:
     """Write events as JSON (``EVENT``): what was sent, and the context the columns hold."""
-    shown = []
-    for body, session_number, writer_id, fence, position in rows:
-        event = _DECODER.decode(body)
-        event["conversation_id"] = conversation_id
-        event["session_number"] = session_number
-        event["writer_id"] = writer_id
-        event["fence"] = fence
-        event["position"] = position
-        shown.append(canonical(event))
-    return shown
+    return [event(conversation_id, row) for row in rows]
+
+
+def event(conversation_id: str, row: Row) -> bytes:
+    """Write one event as JSON; one that was not kept (position 0) shows no position."""
+    body, session_number, writer_id, fence, position = row
+    shown = _DECODER.decode(body)
+    shown["conversation_id"] = conversation_id
+    shown["session_number"] = session_number
+    shown["writer_id"] = writer_id
+    shown["fence"] = fence
+    if position != NOT_KEPT:
+        shown["position"] = position
+    return canonical(shown)
+
+
+def change(head: Head, writer: WriterRow, placed: Sequence[Placed]) -> Change | None:
+    """Say what followers are to hear of a batch; None: nothing of it is new."""
+    if not placed:
+        return None
+    passing = tuple(
+        event(head.id, (p.event.body, p.session_number, writer.writer_id, writer.fence, p.position))
+        for p in placed
+        if p.position == NOT_KEPT
+    )
+    return Change(tenant=head.tenant, conversation_id=head.id, passing=passing)

@@ -124,7 +124,7 @@ def test_the_database_file_holds_no_secret_anywhere(backend: Backend) -> None:
         assert secret not in path.read_bytes()
 
 
-@pytest.mark.parametrize("path", ["fork", "export", "search", "events/stream"])
+@pytest.mark.parametrize("path", ["fork", "export", "search"])
 def test_what_is_not_built_yet_answers_501_to_those_who_may_ask(
     backend: Backend, http: httpx.Client, log: Log, path: str
 ) -> None:

@@ -96,8 +96,13 @@ async def read(db: Db, reader: Reader, id_: str, now_ms: int) -> Conversation:
 
 async def check(db: Db, reader: Reader, id_: str) -> None:
     """Raise NotFound unless ``reader`` may see the conversation."""
+    await last_position(db, reader, id_)
+
+
+async def last_position(db: Db, reader: Reader, id_: str) -> int:
+    """Read the position of the newest event; raise NotFound."""
     row = await db.fetchrow(
-        "SELECT 1 FROM conversations WHERE tenant = $1 AND id = $2"
+        "SELECT last_position FROM conversations WHERE tenant = $1 AND id = $2"
         " AND ($3::text IS NULL OR opened_by = $3)",
         reader.tenant,
         id_,
@@ -105,6 +110,7 @@ async def check(db: Db, reader: Reader, id_: str) -> None:
     )
     if row is None:
         raise no_conversation()
+    return int(row[0])
 
 
 async def newest(

@@ -45,10 +45,10 @@ WITH head AS (
     WHERE tenant = $1 AND id = $2 AND last_position = $7 AND highest_fence = $8
     RETURNING id
 ), fresh AS MATERIALIZED (
-    SELECT e.*, $7 + e.n AS position FROM head, unnest(
+    SELECT e.* FROM head, unnest(
         $14::text[], $15::bytea[], $16::bigint[], $17::bigint[], $18::text[], $19::bigint[],
-        $20::bytea[]
-    ) WITH ORDINALITY AS e (event_id, digest, session_number, ordinal, kind, at_ms, body, n)
+        $20::bytea[], $31::bigint[]
+    ) AS e (event_id, digest, session_number, ordinal, kind, at_ms, body, position)
 ), ids AS (
     INSERT INTO event_ids (tenant, conversation_id, event_id, digest, position)
     SELECT $1, $2, event_id, digest, position FROM fresh
@@ -56,6 +56,7 @@ WITH head AS (
     INSERT INTO events (tenant, conversation_id, position, session_number, writer_id, fence,
         ordinal, kind, at_ms, body)
     SELECT $1, $2, position, session_number, $3, $9, ordinal, kind, at_ms, body FROM fresh
+    WHERE position > 0
 ), said AS (
     INSERT INTO messages (tenant, conversation_id, session_number, fence, turn_ordinal,
         role_rank, ordinal, turn_id, position)
@@ -153,8 +154,8 @@ async def _plan(db: Db, tenant: str, batch: Batch) -> _Plan:
         for id_, session, started, ended in row[_WRITER_END + 1] or ()
     }
     read_position = head.last_position
-    placed = batches.place(head, writer, known, batch.events)
-    followed = turns.follow(held, writer, placed)
+    placed = batches.place(head, writer, known, batch.events, passing=batch.passing)
+    followed = turns.follow(held, writer, batches.kept(placed))
     head.version += followed.counted
     received, window = writer.received, writer.window_session
     if placed:
@@ -176,7 +177,7 @@ async def _write(db: Db, plan: _Plan, now_ms: int) -> bool:
     """Store everything new; False: the conversation's row has changed, and nothing was stored."""
     head, writer, placed = plan.head, plan.writer, plan.placed
     changed = list(plan.turns.values())
-    messages = batches.messages_of(writer, placed, plan.followed.started)
+    messages = batches.messages_of(writer, batches.kept(placed), plan.followed.started)
     status = await db.execute(
         _WRITE,
         head.tenant,
@@ -203,6 +204,7 @@ async def _write(db: Db, plan: _Plan, now_ms: int) -> bool:
         plan.received.acknowledged,
         text_of(plan.received.ahead),
         plan.window_session,
+        [p.position for p in placed],
     )
     return bool(status == "UPDATE 1")
 

@@ -1,9 +1,11 @@
 """The storage ports on PostgreSQL: each method is one transaction on a connection of the pool."""
 
+import asyncio
 from collections.abc import Sequence
 
 from backend.errors import Unavailable
 from backend.storage.migrations import Migration
+from backend.storage.ports import Tell
 from backend.storage.postgres import calls, conversations, ingest, reading, tokens, writers
 from backend.storage.postgres.engine import Db, Engine
 from backend.storage.postgres.migrate import migrate
@@ -75,6 +77,10 @@ class PostgresStorage:
         """List events, ascending by position."""
         return await self._engine.run(reading.events, reader, id_, filter_)
 
+    async def last_position(self, reader: Reader, id_: str) -> int:
+        """Say the position of the newest event."""
+        return await self._engine.run(conversations.last_position, reader, id_)
+
     async def messages(
         self, reader: Reader, id_: str, *, last: int, before: str | None
     ) -> list[bytes]:
@@ -124,6 +130,11 @@ class PostgresStorage:
         if stored is None:
             stored = await self._engine.transact(ingest.store_locked, tenant, batch, now_ms)
         return stored
+
+    async def follow_changes(self, tell: Tell) -> None:
+        """Tell nothing yet (LISTEN is to come): readers look by themselves."""
+        tell(None)
+        await asyncio.Event().wait()
 
     async def open_call(self, by: Token, call: Call, *, new_conversation: bool) -> None:
         """Store a new room of a conversation."""

@@ -75,13 +75,19 @@ def read(db: sqlite3.Connection, reader: Reader, id_: str, now_ms: int) -> Conve
 
 def check(db: sqlite3.Connection, reader: Reader, id_: str) -> None:
     """Raise NotFound unless ``reader`` may see the conversation."""
+    last_position(db, reader, id_)
+
+
+def last_position(db: sqlite3.Connection, reader: Reader, id_: str) -> int:
+    """Read the position of the newest event; raise NotFound."""
     row = db.execute(
-        "SELECT 1 FROM conversations WHERE tenant = ? AND id = ?"
+        "SELECT last_position FROM conversations WHERE tenant = ? AND id = ?"
         " AND opened_by = coalesce(?, opened_by)",
         (reader.tenant, id_, reader.opened_by),
     ).fetchone()
     if row is None:
         raise no_conversation()
+    return int(row[0])
 
 
 def newest(

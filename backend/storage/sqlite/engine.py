@@ -32,6 +32,7 @@ class _Write:
     work: Work
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    then: Callable[[Any], None] | None = None
     result: Any = None
     error: BaseException | None = None
 
@@ -58,16 +59,17 @@ class Engine:
         self._closing = True
         await asyncio.to_thread(self._close)
 
-    async def write(self, work: Work) -> Any:
+    async def write(self, work: Work, *, then: Callable[[Any], None] | None = None) -> Any:
         """Run ``work`` in a transaction and return once it is durable.
 
+        ``then`` hears the result on the loop, also when the caller has left meanwhile.
         Raises Unavailable when nothing was stored: too many writes wait, or the disk refuses.
         Cancellation: the write may happen or not.
         """
         if self._closing or self._waiting_count >= MAX_WAITING:
             raise Unavailable("busy", "too many writes are waiting", retry_after_s=1)
         loop = asyncio.get_running_loop()
-        write = _Write(work, loop, loop.create_future())
+        write = _Write(work, loop, loop.create_future(), then)
         self._waiting_count += 1
         self._waiting.put(write)
         return await write.future
@@ -147,6 +149,8 @@ class Engine:
     def _settle(self, writes: list[_Write]) -> None:
         for write in writes:
             self._waiting_count -= 1
+            if write.error is None and write.then is not None:
+                write.then(write.result)
             if write.future.done():  # cancelled meanwhile: stored all the same
                 continue
             if write.error is not None:

@@ -13,28 +13,32 @@ from backend.rules.batches import Known, Placed
 from backend.rules.events import Event
 from backend.rules.ordinals import Received
 from backend.rules.rows import Head, WriterRow, text_of
-from backend.storage.records import Batch, Standing, Stored
+from backend.storage import rows
+from backend.storage.records import Batch, Change, Standing, Stored
 from backend.storage.sqlite import turns
 from backend.storage.sqlite.rows import head, known_writer, save_head
 
 
-def store_events(db: sqlite3.Connection, tenant: str, batch: Batch, now_ms: int) -> Stored:
+def store_events(
+    db: sqlite3.Connection, tenant: str, batch: Batch, now_ms: int
+) -> tuple[Stored, Change | None]:
     """Store what is new of ``batch``; raise Conflict, storing nothing, when any of it clashes."""
     row = head(db, tenant, batch.conversation_id)
     writer = known_writer(db, row, batch.writer_id)
     known = _known(db, row, batch.events)
-    placed = batches.place(row, writer, known, batch.events)
+    placed = batches.place(row, writer, known, batch.events, passing=batch.passing)
     received = writer.received
     if placed:
         received = _insert(db, row, writer, placed)
         if writer.ended and received.acknowledged >= writer.last_ordinal:
             turns.close_open(db, row, writer, now_ms)
         save_head(db, row, now_ms)
-    return Stored(
+    stored = Stored(
         acknowledged=received.acknowledged,
         positions=batches.positions_of(batch.events, known, placed),
         standing=Standing(session_number=row.session_number, highest_fence=row.highest_fence),
     )
+    return stored, rows.change(row, writer, placed)
 
 
 def _known(db: sqlite3.Connection, row: Head, events: Sequence[Event]) -> Known:
@@ -51,6 +55,7 @@ def _insert(
     db: sqlite3.Connection, row: Head, writer: WriterRow, placed: Sequence[Placed]
 ) -> Received:
     tenant, id_ = row.tenant, row.id
+    kept = batches.kept(placed)
     db.executemany(
         "INSERT INTO event_ids VALUES (?, ?, ?, ?, ?)",
         [(tenant, id_, p.event.event_id, p.event.digest, p.position) for p in placed],
@@ -70,12 +75,12 @@ def _insert(
                 p.event.at_ms,
                 p.event.body,
             )
-            for p in placed
+            for p in kept
         ],
     )
-    followed = turns.follow(db, row, writer, placed)
+    followed = turns.follow(db, row, writer, kept)
     row.version += followed.counted
-    messages = batches.messages_of(writer, placed, followed.started)
+    messages = batches.messages_of(writer, kept, followed.started)
     db.executemany(
         "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [(tenant, id_, *message) for message in messages],

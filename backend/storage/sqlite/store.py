@@ -1,5 +1,6 @@
 """The storage ports on SQLite: each method hands one function to the right thread."""
 
+import asyncio
 import functools
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -8,10 +9,12 @@ from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from backend.errors import StartRefused
 from backend.storage.migrations import Migration
+from backend.storage.ports import Tell
 from backend.storage.records import (
     AgentLife,
     Batch,
     Call,
+    Change,
     Cleared,
     Conversation,
     EventFilter,
@@ -38,6 +41,7 @@ class SqliteStorage:
 
     def __init__(self, path: Path) -> None:
         self._engine = Engine(path)
+        self._tells: list[Tell] = []
         self.migrated: list[Migration] = []
 
     async def open(self) -> None:
@@ -80,6 +84,10 @@ class SqliteStorage:
         """List events, ascending by position."""
         return await self._read(reading.events, reader, id_, filter_)
 
+    async def last_position(self, reader: Reader, id_: str) -> int:
+        """Say the position of the newest event."""
+        return await self._read(conversations.last_position, reader, id_)
+
     async def messages(
         self, reader: Reader, id_: str, *, last: int, before: str | None
     ) -> list[bytes]:
@@ -90,7 +98,8 @@ class SqliteStorage:
         self, tenant: str, id_: str, *, event_id: str, reason: str | None, now_ms: int
     ) -> Cleared:
         """Begin a new session."""
-        return await self._write(conversations.clear, tenant, id_, event_id, reason, now_ms)
+        work = _bind(conversations.clear, tenant, id_, event_id, reason, now_ms)
+        return cast("Cleared", await self._write_and_tell(work, tenant, id_))
 
     async def has_dropped(self, tenant: str, id_: str, session_number: int, now_ms: int) -> bool:
         """Say whether no live writer still works in an older session."""
@@ -126,11 +135,26 @@ class SqliteStorage:
         def work(db: sqlite3.Connection) -> Standing:
             return writers.end_writer(db, head(db, tenant, id_), writer_id, end, now_ms=now_ms)
 
-        return await self._write(work)
+        return cast("Standing", await self._write_and_tell(work, tenant, id_))
 
     async def store_events(self, tenant: str, batch: Batch, *, now_ms: int) -> Stored:
         """Store a batch, all or nothing."""
-        return await self._write(ingest.store_events, tenant, batch, now_ms)
+        work = _bind(ingest.store_events, tenant, batch, now_ms)
+
+        def tell(made: tuple[Stored, Change | None]) -> None:
+            self._tell(made[1])
+
+        stored, _ = cast("tuple[Stored, Change | None]", await self._engine.write(work, then=tell))
+        return stored
+
+    async def follow_changes(self, tell: Tell) -> None:
+        """Call ``tell`` after each commit of this process: the file has no other writers."""
+        self._tells.append(tell)
+        try:
+            tell(None)
+            await asyncio.Event().wait()
+        finally:
+            self._tells.remove(tell)
 
     async def open_call(self, by: Token, call: Call, *, new_conversation: bool) -> None:
         """Store a new room of a conversation."""
@@ -171,6 +195,17 @@ class SqliteStorage:
     ) -> AgentLife | None:
         """Say what is known of the writer of this room that lives, else of the newest one."""
         return await self._read(calls.agent_life, tenant, conversation_id, room, now_ms)
+
+    def _tell(self, change: Change | None) -> None:
+        if change is not None:
+            for tell in self._tells:
+                tell(change)
+
+    async def _write_and_tell(
+        self, work: Callable[[sqlite3.Connection], object], tenant: str, id_: str
+    ) -> object:
+        change = Change(tenant=tenant, conversation_id=id_)
+        return await self._engine.write(work, then=lambda _: self._tell(change))
 
     async def _write(
         self,
