@@ -19,8 +19,9 @@ from backend.storage import rows
 from backend.storage.postgres.engine import Db
 from backend.storage.postgres.heads import lock, save
 from backend.storage.postgres.writers import close_turns
-from backend.storage.records import Batch, Standing, Stored
+from backend.storage.records import Batch, Change, Standing, Stored
 
+Answer = tuple[Stored, Change | None]
 _HEAD_END: Final = rows.HEAD.count(",") + 1
 _WRITER_END: Final = _HEAD_END + rows.WRITER.count(",") + 1
 _HEAD_COLUMNS: Final = "c." + rows.HEAD.replace(", ", ", c.")
@@ -97,18 +98,19 @@ class _Plan:
         """Whether this was the last that a dead writer had left: its open turns end with it."""
         return self.writer.ended and self.received.acknowledged >= self.writer.last_ordinal
 
-    def answer(self, batch: Batch) -> Stored:
-        """Say what became of the batch."""
-        return Stored(
+    def answer(self, batch: Batch) -> Answer:
+        """Say what became of the batch, and what followers are to hear of it."""
+        stored = Stored(
             acknowledged=self.received.acknowledged,
             positions=batches.positions_of(batch.events, self.known, self.placed),
             standing=Standing(
                 session_number=self.head.session_number, highest_fence=self.head.highest_fence
             ),
         )
+        return stored, rows.change(self.head, self.writer, self.placed)
 
 
-async def store_at_once(db: Db, tenant: str, batch: Batch, now_ms: int) -> Stored | None:
+async def store_at_once(db: Db, tenant: str, batch: Batch, now_ms: int) -> Answer | None:
     """Store what is new of ``batch`` in one statement; None: go the long way."""
     plan = await _plan(db, tenant, batch)
     if not plan.placed:
@@ -118,7 +120,7 @@ async def store_at_once(db: Db, tenant: str, batch: Batch, now_ms: int) -> Store
     return plan.answer(batch) if await _write(db, plan, now_ms) else None
 
 
-async def store_locked(db: Db, tenant: str, batch: Batch, now_ms: int) -> Stored:
+async def store_locked(db: Db, tenant: str, batch: Batch, now_ms: int) -> Answer:
     """Store what is new of ``batch`` while nobody else changes the conversation."""
     await lock(db, tenant, batch.conversation_id)
     plan = await _plan(db, tenant, batch)

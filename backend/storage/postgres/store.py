@@ -13,6 +13,7 @@ from backend.storage.records import (
     AgentLife,
     Batch,
     Call,
+    Change,
     Cleared,
     Conversation,
     EventFilter,
@@ -32,6 +33,7 @@ class PostgresStorage:
 
     def __init__(self, url: str, *, connections: int, timeout_s: float) -> None:
         self._engine = Engine(url, connections=connections, timeout_s=timeout_s)
+        self._tells: list[Tell] = []
         self.migrated: list[Migration] = []
 
     async def open(self) -> None:
@@ -91,9 +93,11 @@ class PostgresStorage:
         self, tenant: str, id_: str, *, event_id: str, reason: str | None, now_ms: int
     ) -> Cleared:
         """Begin a new session."""
-        return await self._engine.transact(
+        cleared = await self._engine.transact(
             conversations.clear, tenant, id_, event_id, reason, now_ms
         )
+        self._tell(Change(tenant=tenant, conversation_id=id_))
+        return cleared
 
     async def has_dropped(self, tenant: str, id_: str, session_number: int, now_ms: int) -> bool:
         """Say whether no live writer still works in an older session."""
@@ -122,19 +126,34 @@ class PostgresStorage:
         self, tenant: str, id_: str, writer_id: str, end: WriterEnd, *, now_ms: int
     ) -> Standing:
         """Close a writer and its open turns."""
-        return await self._engine.transact(writers.end, tenant, id_, writer_id, end, now_ms=now_ms)
+        standing = await self._engine.transact(
+            writers.end, tenant, id_, writer_id, end, now_ms=now_ms
+        )
+        self._tell(Change(tenant=tenant, conversation_id=id_))
+        return standing
 
     async def store_events(self, tenant: str, batch: Batch, *, now_ms: int) -> Stored:
         """Store a batch, all or nothing."""
-        stored = await self._engine.run(ingest.store_at_once, tenant, batch, now_ms)
-        if stored is None:
-            stored = await self._engine.transact(ingest.store_locked, tenant, batch, now_ms)
+        answer = await self._engine.run(ingest.store_at_once, tenant, batch, now_ms)
+        if answer is None:
+            answer = await self._engine.transact(ingest.store_locked, tenant, batch, now_ms)
+        stored, change = answer
+        self._tell(change)
         return stored
 
     async def follow_changes(self, tell: Tell) -> None:
-        """Tell nothing yet (LISTEN is to come): readers look by themselves."""
-        tell(None)
-        await asyncio.Event().wait()
+        """Tell of this replica's own commits; those of others (LISTEN) are to come."""
+        self._tells.append(tell)
+        try:
+            tell(None)
+            await asyncio.Event().wait()
+        finally:
+            self._tells.remove(tell)
+
+    def _tell(self, change: Change | None) -> None:
+        if change is not None:
+            for tell in self._tells:
+                tell(change)
 
     async def open_call(self, by: Token, call: Call, *, new_conversation: bool) -> None:
         """Store a new room of a conversation."""
