@@ -13,7 +13,6 @@ from devtools.servers.postgres import PostgresServer
 
 ADDRESS = "VOICE_BACKEND__DATABASE_URL"
 FILE = "backend.db"
-KINDS = ("sqlite", "postgres")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,19 +33,21 @@ class Database:
         return {ADDRESS: self.address(folder)}
 
 
-def of_kind(kind: str, server: Callable[[], PostgresServer]) -> Database:
-    """Return a kind of database; ``server`` is asked for when PostgreSQL is wanted."""
-
-    if kind == "sqlite":
-        return Database(
-            kind=kind,
-            address=lambda folder: f"sqlite:///{folder / FILE}",
-            dump=lambda folder, table: repr(_rows(folder / FILE, table)),
-        )
+def in_files() -> Database:
+    """SQLite: a file in the folder."""
     return Database(
-        kind=kind,
-        address=lambda folder: server().create_database(_name(folder)),
-        dump=lambda folder, table: server().ask(f"SELECT * FROM {table}", database=_name(folder)),
+        kind="sqlite",
+        address=lambda folder: f"sqlite:///{folder / FILE}",
+        dump=lambda folder, table: repr(_rows(folder / FILE, table)),
+    )
+
+
+def on_server(server: PostgresServer) -> Database:
+    """PostgreSQL: a database of a server, named after the folder."""
+    return Database(
+        kind="postgres",
+        address=lambda folder: server.create_database(_name(folder)),
+        dump=lambda folder, table: server.ask(f"SELECT * FROM {table}", database=_name(folder)),
     )
 
 
@@ -59,7 +60,9 @@ def _name(folder: Path) -> str:
     return "t" + sha256(str(folder).encode()).hexdigest()[:20]
 
 
-@pytest.fixture(scope="session", params=KINDS)
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest) -> Database:
     """Every kind of database in turn."""
-    return of_kind(request.param, lambda: request.getfixturevalue("postgres"))
+    if request.param == "sqlite":
+        return in_files()
+    return on_server(request.getfixturevalue("postgres"))

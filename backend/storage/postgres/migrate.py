@@ -1,5 +1,6 @@
 """Migrations on PostgreSQL: all steps in one transaction, which one replica at a time may hold."""
 
+import asyncio
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ async def migrate(db: Db, up_to: int | None = None) -> list[Migration]:
 
     ``up_to``: to the schema after so many steps.
     """
+    steps = await asyncio.to_thread(known, FOLDER)
     async with db.transaction():
         await db.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
         await db.execute(
@@ -23,7 +25,7 @@ async def migrate(db: Db, up_to: int | None = None) -> list[Migration]:
             " name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
         )
         done = {row[0] for row in await db.fetch("SELECT number FROM schema_migrations")}
-        applied = missing(known(FOLDER)[:up_to], done)
+        applied = missing(steps[:up_to], done)
         for step in applied:
             await db.execute(step.sql)
             await db.execute(
