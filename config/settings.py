@@ -214,6 +214,12 @@ class Settings(BaseSettings):
     )
     llm_model: str = Field(default="default", description="Its model.")
     llm_api_key: SecretStr = Field(default=SecretStr("none"), description="Its key, if it has one.")
+    llm_timeout_s: PositiveFloat = Field(
+        default=5.0, description="Longest wait for its next words (s), in each attempt."
+    )
+    llm_retries: int = Field(
+        default=1, ge=0, le=10, description="Further attempts, where one can help."
+    )
     worker: WorkerSettings = WorkerSettings()
     call: CallSettings = CallSettings()
     turn: TurnSettings = TurnSettings()

@@ -6,7 +6,9 @@ The script is a list; each request takes the next entry, and the last one is rep
 
     [{"text": "Hello there."},
      {"tool": "current_time", "arguments": {"city": "Tokyo"}},
-     {"status": 503}]
+     {"status": 503},
+     {"fault": "hang"},
+     {"fault": "garbage"}]
 
 Real HTTP with server-sent events, or one JSON answer when the client does not stream. What it was
 asked is kept in ``requests`` for a test to read. Tests alone depend on it.
@@ -22,7 +24,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 
@@ -30,14 +32,21 @@ _MODEL = "scripted"
 _CREATED = 1_700_000_000  # the same for ever: nothing here depends on time
 
 
+Fault = Literal["hang", "garbage"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What one request is answered with: words, a tool call, or an HTTP error."""
+    """What one request is answered with: words, a tool call, an HTTP error, or a fault.
+
+    ``hang``: headers and then nothing; ``garbage``: an event stream that is not JSON.
+    """
 
     text: str = ""
     tool: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict)  # JSON, as a model would write it
     status: int = 200
+    fault: Fault | None = None
 
 
 class ScriptedServer:
@@ -49,6 +58,7 @@ class ScriptedServer:
         self._script = script
         self.requests: list[dict[str, Any]] = []  # bodies as they came
         self.base_url = ""
+        self._closing = asyncio.Event()
 
     @asynccontextmanager
     async def serving(self, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[None]:
@@ -65,6 +75,7 @@ class ScriptedServer:
             self.base_url = f"http://{host}:{bound[1]}/v1"
             yield
         finally:
+            self._closing.set()
             await runner.cleanup()
 
     async def _models(self, _: web.Request) -> web.Response:
@@ -84,12 +95,20 @@ class ScriptedServer:
         answer_id = f"chatcmpl-{len(self.requests)}"
         if not body.get("stream"):
             return web.json_response(_whole(answer_id, step))
-        return await _stream(request, answer_id, step)
+        return await _stream(request, answer_id, step, hung=self._closing)
 
 
-async def _stream(request: web.Request, answer_id: str, step: Step) -> web.StreamResponse:
+async def _stream(
+    request: web.Request, answer_id: str, step: Step, *, hung: asyncio.Event
+) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
+    if step.fault == "hang":
+        await hung.wait()
+        return response
+    if step.fault == "garbage":
+        await response.write(b"data: {not json\n\n")
+        return response
     for delta in _deltas(answer_id, step):
         await response.write(_event(_chunk(answer_id, delta=delta)))
     reason = "tool_calls" if step.tool else "stop"

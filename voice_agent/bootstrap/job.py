@@ -10,8 +10,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from livekit.agents import AgentSession, JobContext, JobProcess, inference
+from livekit.agents import AgentSession, APIConnectOptions, JobContext, JobProcess, inference
 from livekit.agents.llm import LLM
+from livekit.agents.voice.agent_session import SessionConnectOptions
 
 from config.settings import Settings, load
 from voice_agent.aio.clock import new_id
@@ -27,6 +28,7 @@ from voice_agent.telemetry.metrics import JobMetrics
 from voice_agent.telemetry.observer import MetricsObserver
 
 CALL = "call"
+LLM_RETRY_S = 0.5
 PRIVATE = 0o077
 """What callers said is for the owner of the files alone."""
 
@@ -105,6 +107,13 @@ def make_session(settings: Settings, runtime: Runtime) -> AgentSession[Any]:
                 "preemptive_tts": turn.preemptive and settings.outbox.durability == "process",
             },
         },
+        conn_options=SessionConnectOptions(
+            llm_conn_options=APIConnectOptions(
+                max_retry=settings.llm_retries,
+                retry_interval=LLM_RETRY_S,
+                timeout=settings.llm_timeout_s,
+            )
+        ),
     )
 
 

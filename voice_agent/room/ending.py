@@ -1,8 +1,8 @@
 """Why a call ended, as far as this process can know. What nobody here knows the relay records.
 
 Reasons: caller_left, room_deleted, room_closed, connection_lost, agent_stopped (a drained or
-stopped worker), session_error, agent_failed (our own code), already_served, superseded, no_caller;
-and agent_died, which only the relay can say.
+stopped worker), session_error, provider_failed (turn after turn), agent_failed (our own code),
+already_served, superseded, no_caller; and agent_died, which only the relay can say.
 """
 
 from livekit import rtc

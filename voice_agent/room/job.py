@@ -36,6 +36,7 @@ from voice_agent.room.metadata import pointer_of, with_conversation
 from voice_agent.room.people import People
 from voice_agent.room.persona import Persona
 from voice_agent.room.rivals import FENCE_ATTRIBUTE, Rivals
+from voice_agent.room.trouble import Trouble
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class CallJob:
         self._people: People | None = None
         self._agent: VoiceAgent | None = None
         self._jobs: Jobs | None = None
+        self._trouble: Trouble | None = None
         self._shaped_from: tuple[Event, ...] = ()
 
     async def run(self) -> None:
@@ -113,17 +115,25 @@ class CallJob:
 
     async def _begin(self) -> None:
         session = self._parts.make_session()
+        persona = self._parts.read_persona()
         people = self._people = People(self._ctx.room, self._call.recorder, on_person=self._met)
         listener = Listener(
             self._call.recorder,
             speaker=people.speaker,
             on_handled=self._handled,
-            on_error=self._on_error,
+            on_error=self._meet,
         )
         people.use(session)
         listener.attach(session)
         session.on("close", self._on_close)
-        agent = self._agent = self._make_agent(people)
+        self._trouble = Trouble(
+            session,
+            sentence=persona.trouble,
+            log_fields=lambda: self._call.log_fields,
+            give_up=self._give_up,
+        )
+        self._trouble.watch()
+        agent = self._agent = self._make_agent(people, persona)
         await session.start(
             agent,
             room=self._ctx.room,
@@ -157,7 +167,7 @@ class CallJob:
             return
         self._call.point_to_caller(caller.identity)
 
-    def _make_agent(self, people: People) -> VoiceAgent:
+    def _make_agent(self, people: People, persona: Persona) -> VoiceAgent:
         first = opening(
             self._call.recovered.events,
             now=self._parts.clock.now(),
@@ -167,7 +177,7 @@ class CallJob:
         log.info("call begins", extra={**self._call.log_fields, "opening": first.value})
         present = people.present
         return VoiceAgent(
-            persona=self._parts.read_persona(),
+            persona=persona,
             caller=present[0].name if present else None,
             context=chat_context_of(self._call.store.conversation.window),
             first=first,
@@ -277,11 +287,13 @@ class CallJob:
     def _handled(self, name: str, took_s: float) -> None:
         self._parts.observe("voice_handler_seconds", name.strip("_"), value=took_s)
 
-    def _on_error(self, event: lk.ErrorEvent) -> None:
-        if getattr(event.error, "recoverable", True):
-            return
-        fields = {"provider": type(event.source).__name__, "error_type": type(event.error).__name__}
-        log.error("provider failed", extra={**self._call.log_fields, **fields})
+    def _meet(self, event: lk.ErrorEvent) -> None:
+        if self._trouble is not None:
+            self._trouble.meet(event)
+
+    def _give_up(self) -> None:
+        self._ending.note("provider_failed")
+        self._ctx.shutdown("provider_failed")
 
     def _on_close(self, event: lk.CloseEvent) -> None:
         """The session is over but the job would stay, mute, until the room closes: end it."""
