@@ -20,7 +20,7 @@ WRITER: Final = (
     "fence, room, session_number, window_session, acknowledged, ahead, last_ordinal, ended_ms"
 )
 OWNER: Final = "writer_id, fence, lease_until_ms"
-GAPS: Final = "writer_id, acknowledged, ahead, last_ordinal, ended_ms"
+GAPS: Final = "writer_id, acknowledged, ahead, last_ordinal, ended_ms, lease_until_ms"
 CALL: Final = (
     "tenant, room, conversation_id, mode, state, attempts, detail, created_ms, due_ms,"
     " dispatch_id, dispatched_ms, people_seen_ms"
@@ -74,12 +74,16 @@ def owner(row: Row | None) -> Owner | None:
     return Owner(writer_id=row[0], fence=row[1], lease_until_ms=row[2])
 
 
-def gaps(rows: Iterable[Row]) -> tuple[Gap, ...]:
-    """List what is missing of writers (``GAPS``), ascending by fence."""
+def gaps(rows: Iterable[Row], now_ms: int) -> tuple[Gap, ...]:
+    """List what is missing of writers (``GAPS``), ascending by fence.
+
+    A living writer's newest are still on their way. One whose lease ran out may be gone with its
+    outbox; if it is not, its relay delivers and they are missing no more.
+    """
     found: list[Gap] = []
-    for writer_id, acknowledged, ahead, last, ended in rows:
+    for writer_id, acknowledged, ahead, last, ended, lease_until_ms in rows:
         received = Received(acknowledged=acknowledged, ahead=runs_of(ahead))
-        told = last if ended is not None else 0  # a living writer's newest are still on their way
+        told = last if ended is not None or lease_until_ms <= now_ms else 0
         found += [Gap(writer_id=writer_id, first=a, last=b) for a, b in received.missing(told)]
     return tuple(found[:MAX_GAPS])
 

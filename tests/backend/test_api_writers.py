@@ -55,6 +55,18 @@ def test_a_writer_is_told_how_far_the_one_before_it_came(log: Log) -> None:
     assert log.register("w1")["previous"] == []
 
 
+def test_what_a_writer_said_it_wrote_is_missing_once_its_lease_has_run_out(log: Log) -> None:
+    """Its pod may be gone, outbox and all: nobody else would ever say so."""
+    log.register("lost")
+    log.store("lost", event(1))
+    ok(log.beat("lost", last_ordinal=3))
+    assert log.shown()["missing"] == []  # it lives: they are on their way
+    eventually(lambda: log.shown()["missing"])
+    assert log.shown()["missing"] == [{"writer_id": "lost", "from": 2, "to": 3}]
+    log.store("lost", event(2), event(3))
+    assert log.shown()["missing"] == []
+
+
 def test_the_live_holder_is_shown_as_owner_until_its_lease_runs_out(log: Log) -> None:
     made = log.register("w")
     owner = log.shown()["owner"]

@@ -153,7 +153,7 @@ async def _whole(db: Db, tenant: str, found: Sequence[rows.Row], now_ms: int) ->
     behind = await db.fetch(
         f"SELECT conversation_id, {rows.GAPS} FROM writers"  # noqa: S608
         " WHERE tenant = $1 AND conversation_id = ANY($2) AND (ahead <> '[]' OR"
-        " (ended_ms IS NOT NULL AND last_ordinal > acknowledged)) ORDER BY fence",
+        " last_ordinal > acknowledged) ORDER BY fence",
         tenant,
         ids,
     )
@@ -161,7 +161,9 @@ async def _whole(db: Db, tenant: str, found: Sequence[rows.Row], now_ms: int) ->
     gaps = defaultdict[str, list[rows.Row]](list)
     for row in behind:
         gaps[row[0]].append(row[1:])
-    return [rows.conversation(row, owners.get(row[0]), rows.gaps(gaps[row[0]])) for row in found]
+    return [
+        rows.conversation(row, owners.get(row[0]), rows.gaps(gaps[row[0]], now_ms)) for row in found
+    ]
 
 
 async def clear(

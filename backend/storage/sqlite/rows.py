@@ -73,10 +73,10 @@ def conversation(db: sqlite3.Connection, tenant: str, row: rows.Row, now_ms: int
     behind = db.execute(
         f"SELECT {rows.GAPS} FROM writers"  # noqa: S608
         " WHERE tenant = ? AND conversation_id = ? AND (ahead <> '[]' OR"
-        " (ended_ms IS NOT NULL AND last_ordinal > acknowledged)) ORDER BY fence",
+        " last_ordinal > acknowledged) ORDER BY fence",
         (tenant, row[0]),
     )
-    return rows.conversation(row, owner(db, tenant, row[0], now_ms), rows.gaps(behind))
+    return rows.conversation(row, owner(db, tenant, row[0], now_ms), rows.gaps(behind, now_ms))
 
 
 def insert_own(db: sqlite3.Connection, row: Head, own: OwnEvent) -> int:
