@@ -4,8 +4,7 @@ Real job and relay processes, a real backend, a real Valkey.
 """
 
 import asyncio
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 
 import pytest
 
@@ -13,27 +12,18 @@ from devtools.servers.valkey import ValkeyServer
 from simulators.fault_proxy import Fault, FaultProxy
 from tests.backend.process import Backend
 from tests.integration.relaying import kinds, resolve, texts
-from tests.support.pods import Pod, ScriptedJob
+from tests.support.pods import MakePod, ScriptedJob
 from tests.support.waiting import wait_for
 from voice_agent.state.hot_lease import LEASE_S
 from voice_agent.state.ownership import HEARTBEAT_S
 
 pytestmark = pytest.mark.timeout(180)
 
-MakePod = Callable[..., Pod]
-
 
 @pytest.fixture
-def pod(tmp_path: Path, proxy: FaultProxy, token: str, valkey: ValkeyServer) -> MakePod:
-    """Make a pod by its name. Its backend is behind ``proxy``."""
-
-    def make(name: str, **environ: str) -> Pod:
-        folder = tmp_path / name
-        folder.mkdir()
-        told = {"BACKEND_URL": proxy.url, "BACKEND_TOKEN": token, **valkey.env, **environ}
-        return Pod(folder, {name: value for name, value in told.items() if value})
-
-    return make
+def pod(make_pod: MakePod, valkey: ValkeyServer) -> MakePod:
+    """Make a pod that uses ``valkey``."""
+    return partial(make_pod, **valkey.env)
 
 
 async def test_a_call_on_another_pod_goes_on_from_redis(

@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,8 @@ from devtools.servers.server import clean_environment
 from simulators.chaos.surroundings import KeptRelay
 
 WITHIN_S = 25.0
+MakePod = Callable[..., "Pod"]
+"""A pod by its name; keywords go into its environment, an empty value takes a name out of it."""
 
 
 class ScriptedJob:
