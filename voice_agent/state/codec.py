@@ -62,6 +62,24 @@ def decode_event(data: bytes) -> Event:
     return event_of(record)
 
 
+class EventSummary(msgspec.Struct, frozen=True, gc=False):
+    """What an event is sorted by: a tenth of the price of the whole event."""
+
+    event_id: str
+    kind: str
+    turn_id: str | None = None
+    session_number: int | None = None
+    role: str | None = None
+
+
+def summary_of(data: bytes) -> EventSummary:
+    """Read what an event is sorted by. Raises ``UnreadableRecord``, see ``decode_event``."""
+    try:
+        return msgspec.json.decode(data, type=EventSummary)
+    except msgspec.MsgspecError as exc:
+        raise UnreadableRecord(source="event", offset=0, reason=str(exc)) from exc
+
+
 def event_of(record: dict[str, Any]) -> Event:
     """Make an event of decoded JSON; unknown fields are ignored, unknown kinds kept whole.
 

@@ -5,12 +5,13 @@ gave into one order, which is the backend's own (docs/events.md).
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from voice_agent.domain.errors import UnreadableRecord
 from voice_agent.domain.events import Event, Message
-from voice_agent.domain.ids import EventId, TurnId, WriterId
-from voice_agent.state.codec import decode_event
+from voice_agent.domain.ids import WriterId
+from voice_agent.state.codec import EventSummary, decode_event, summary_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +26,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """A decoded message with what it is sorted by."""
+    """A message and what it is sorted by; it is decoded when it is shown."""
 
     entry: Entry
-    event: Event
+    summary: EventSummary
 
 
 def messages_of(entries: Iterable[Entry], *, session_number: int | None = None) -> list[Placed]:
@@ -37,30 +38,38 @@ def messages_of(entries: Iterable[Entry], *, session_number: int | None = None) 
     Entries that cannot be read are left out, and so are those of sessions before
     ``session_number`` (None: the newest among them): their context was cleared.
     """
-    began: dict[tuple[WriterId, TurnId | None], int] = {}
-    found: dict[EventId, Placed] = {}
+    began: dict[tuple[WriterId, str | None], int] = {}
+    found: dict[str, Placed] = {}
     newest = session_number or 0
     for entry in entries:
         try:
-            event = decode_event(entry.data)
+            summary = summary_of(entry.data)
         except UnreadableRecord:
             continue
-        turn = (entry.writer_id, event.turn_id)
+        turn = (entry.writer_id, summary.turn_id)
         began[turn] = min(entry.ordinal, began.get(turn, entry.ordinal))
         if session_number is None:
-            newest = max(newest, event.session_number or 0)
-        if isinstance(event.body, Message):
-            found.setdefault(event.event_id, Placed(entry=entry, event=event))
+            newest = max(newest, summary.session_number or 0)
+        if summary.kind == Message.kind:
+            found.setdefault(summary.event_id, Placed(entry=entry, summary=summary))
 
     def place(placed: Placed) -> tuple[int, int, bool, int]:
-        entry, event = placed.entry, placed.event
-        turn = began[entry.writer_id, event.turn_id] if event.turn_id else entry.ordinal
-        assert isinstance(event.body, Message)
-        return entry.fence, turn, event.body.role != "user", entry.ordinal
+        entry, summary = placed.entry, placed.summary
+        turn = began[entry.writer_id, summary.turn_id] if summary.turn_id else entry.ordinal
+        return entry.fence, turn, summary.role != "user", entry.ordinal
 
-    shown = (p for p in found.values() if not _is_before(p.event, newest))
+    shown = (p for p in found.values() if not _is_before(p.summary, newest))
     return sorted(shown, key=place)
 
 
-def _is_before(event: Event, session_number: int) -> bool:
-    return event.session_number is not None and event.session_number < session_number
+def events_of(messages: Iterable[Placed]) -> list[Event]:
+    """Decode messages; one that cannot be read is left out."""
+    events: list[Event] = []
+    for placed in messages:
+        with suppress(UnreadableRecord):
+            events.append(decode_event(placed.entry.data))
+    return events
+
+
+def _is_before(summary: EventSummary, session_number: int) -> bool:
+    return summary.session_number is not None and summary.session_number < session_number

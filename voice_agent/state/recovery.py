@@ -18,7 +18,7 @@ from voice_agent.domain.errors import LayerUnavailable, TransientError, VoiceAge
 from voice_agent.domain.events import Event
 from voice_agent.domain.ids import ConversationId, WriterId
 from voice_agent.state import frames
-from voice_agent.state.entries import Entry, Placed, messages_of
+from voice_agent.state.entries import Entry, Placed, events_of, messages_of
 from voice_agent.state.frames import Frame, FrameType
 from voice_agent.state.hot_cache import HotCache, Tail
 from voice_agent.state.outbox import SUFFIX, Bound, Header, header_of
@@ -103,7 +103,7 @@ class Recovery:
         took_ms = (self._clock.monotonic_s() - began_s) * 1000
         is_asked = "backend" in reading.sources
         recovered = Recovered(
-            events=tuple(placed.event for placed in shown),
+            events=tuple(events_of(shown)),
             source="+".join(reading.sources) or "none",
             took_ms=took_ms,
             missing=tuple(reading.missing),
@@ -192,7 +192,7 @@ def _is_enough(reading: _Reading, tail: Tail) -> bool:
     if tail.is_whole:
         return True
     every = messages_of(tail.entries, session_number=0)
-    if any(placed.event.session_number is None for placed in every):
+    if any(placed.summary.session_number is None for placed in every):
         return False  # written before anybody knew the session: only the backend can tell
     shown = messages_of(tail.entries, session_number=reading.session_number)
     return len(shown) >= reading.limit or len(shown) < len(every)
