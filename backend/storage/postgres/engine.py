@@ -58,7 +58,7 @@ class Engine:
                 await db.close(timeout=_CLOSE_S)
             self._pool = await asyncpg.create_pool(
                 self._url,
-                min_size=1,
+                min_size=0,
                 max_size=self._connections,
                 timeout=self._timeout_s,
                 command_timeout=self._timeout_s,

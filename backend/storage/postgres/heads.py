@@ -28,7 +28,8 @@ async def save(db: Db, row: Head, now_ms: int) -> None:
     """Write a conversation's row back."""
     await db.execute(
         "UPDATE conversations SET session_number = $3, version = $4, last_position = $5,"
-        " highest_fence = $6, floor_fence = $7, updated_ms = greatest(updated_ms, $8)"
+        " highest_fence = $6, floor_fence = $7, updated_ms = greatest(updated_ms, $8),"
+        " revision = revision + 1"
         " WHERE tenant = $1 AND id = $2",
         row.tenant,
         row.id,

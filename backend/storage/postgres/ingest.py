@@ -33,7 +33,8 @@ SELECT {_HEAD_COLUMNS}, {_WRITER_COLUMNS},
      WHERE tenant = $1 AND conversation_id = $2 AND event_id = ANY($4::text[])),
     (SELECT array_agg(ROW(turn_id, session_number, started_ordinal, ended)) FROM turns
      WHERE tenant = $1 AND conversation_id = $2 AND writer_id = $3
-     AND turn_id = ANY($5::text[]))
+     AND turn_id = ANY($5::text[])),
+    c.revision
 FROM conversations c LEFT JOIN writers w
     ON w.tenant = c.tenant AND w.conversation_id = c.id AND w.writer_id = $3
 WHERE c.tenant = $1 AND c.id = $2
@@ -42,13 +43,13 @@ WHERE c.tenant = $1 AND c.id = $2
 _WRITE: Final = """
 WITH head AS (
     UPDATE conversations SET version = $4, last_position = $5,
-        updated_ms = greatest(updated_ms, $6)
-    WHERE tenant = $1 AND id = $2 AND last_position = $7 AND highest_fence = $8
+        updated_ms = greatest(updated_ms, $6), revision = revision + 1
+    WHERE tenant = $1 AND id = $2 AND revision = $7
     RETURNING id
 ), fresh AS MATERIALIZED (
     SELECT e.* FROM head, unnest(
         $14::text[], $15::bytea[], $16::bigint[], $17::bigint[], $18::text[], $19::bigint[],
-        $20::bytea[], $31::bigint[]
+        $20::bytea[], $8::bigint[]
     ) AS e (event_id, digest, session_number, ordinal, kind, at_ms, body, position)
 ), ids AS (
     INSERT INTO event_ids (tenant, conversation_id, event_id, digest, position)
@@ -87,7 +88,7 @@ class _Plan:
     writer: WriterRow
     known: Known
     placed: list[Placed]
-    read_position: int
+    revision: int
     turns: Turns
     followed: Followed
     received: Received
@@ -155,7 +156,6 @@ async def _plan(db: Db, tenant: str, batch: Batch) -> _Plan:
         id_: Turn(session_number=session, started_ordinal=started, ended=ended)
         for id_, session, started, ended in row[_WRITER_END + 1] or ()
     }
-    read_position = head.last_position
     placed = batches.place(head, writer, known, batch.events, passing=batch.passing)
     followed = turns.follow(held, writer, batches.kept(placed))
     head.version += followed.counted
@@ -167,7 +167,7 @@ async def _plan(db: Db, tenant: str, batch: Batch) -> _Plan:
         writer=writer,
         known=known,
         placed=placed,
-        read_position=read_position,
+        revision=row[_WRITER_END + 2],
         turns={id_: turn for id_, turn in held.items() if turn.changed},
         followed=followed,
         received=received,
@@ -188,8 +188,8 @@ async def _write(db: Db, plan: _Plan, now_ms: int) -> bool:
         head.version,
         head.last_position,
         now_ms,
-        plan.read_position,
-        head.highest_fence,
+        plan.revision,
+        [p.position for p in placed],
         writer.fence,
         list(plan.turns),
         [turn.session_number for turn in changed],
@@ -206,7 +206,6 @@ async def _write(db: Db, plan: _Plan, now_ms: int) -> bool:
         plan.received.acknowledged,
         text_of(plan.received.ahead),
         plan.window_session,
-        [p.position for p in placed],
     )
     return bool(status == "UPDATE 1")
 

@@ -20,6 +20,7 @@ CREATE TABLE conversations (
     last_position bigint NOT NULL DEFAULT 0,
     highest_fence bigint NOT NULL DEFAULT 0,
     floor_fence bigint NOT NULL DEFAULT 0, -- where the last clear lies among the fences
+    revision bigint NOT NULL DEFAULT 0, -- +1 with every change of the conversation or its writers
     opened_by text COLLATE "C" NOT NULL, -- token_id
     created_ms bigint NOT NULL,
     updated_ms bigint NOT NULL,
