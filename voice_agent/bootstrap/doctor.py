@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 
 from config.settings import Settings, SettingsError, load
+from voice_agent.bootstrap.hot import look_at_redis
 
 WAIT_S = 3.0
 DISK_LOW_BYTES = 200 * 1024 * 1024
@@ -27,6 +28,7 @@ async def _examine(settings: Settings) -> int:
     checks: list[tuple[str, Callable[[Settings], Awaitable[str | None]]]] = [
         ("livekit", _livekit),
         ("backend", _backend),
+        ("redis", _redis),
         ("disk", _disk),
     ]
     trouble = 0
@@ -51,6 +53,13 @@ async def _backend(settings: Settings) -> str | None:
     return await _answers(
         settings.backend_url.rstrip("/") + "/readyz", "start the backend, or correct BACKEND_URL"
     )
+
+
+async def _redis(settings: Settings) -> str | None:
+    try:
+        return await look_at_redis(settings, within_s=WAIT_S)
+    except SettingsError as exc:
+        return str(exc)
 
 
 async def _disk(settings: Settings) -> str | None:

@@ -11,6 +11,7 @@ import httpx
 from livekit import api
 
 from config.settings import Settings, SettingsError
+from voice_agent.bootstrap.hot import look_at_redis
 
 WAIT_S = 3.0
 
@@ -19,7 +20,7 @@ def look(settings: Settings) -> list[str]:
     """Say which servers are away, a line for each.
 
     Raises:
-        SettingsError: LiveKit or the backend refuses the key or token.
+        SettingsError: LiveKit, the backend or Redis refuses the key, token or password.
     """
     return asyncio.run(_look(settings))
 
@@ -28,6 +29,7 @@ async def _look(settings: Settings) -> list[str]:
     lines = [await _livekit(settings)]
     if settings.backend_url and settings.backend_token:
         lines.append(await _backend(settings.backend_url, settings))
+    lines.append(await look_at_redis(settings, within_s=WAIT_S) or "")
     return [line for line in lines if line]
 
 

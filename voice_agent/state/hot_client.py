@@ -15,11 +15,13 @@ from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AuthenticationError,
     ChildDeadlockedError,
     IncorrectPolicyType,
     NoScriptError,
     RedisClusterException,
     RedisError,
+    ResponseError,
 )
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
@@ -27,7 +29,7 @@ from redis.exceptions import (
 
 from voice_agent.aio.breaker import Breaker
 from voice_agent.aio.clock import Clock
-from voice_agent.domain.errors import LayerUnavailable
+from voice_agent.domain.errors import LayerUnavailable, RequestRefused
 from voice_agent.state.hot_scripts import Script, Word
 
 log = logging.getLogger(__name__)
@@ -69,7 +71,14 @@ def connect(place: RedisPlace) -> Commands:
     Raises:
         ValueError: the URL cannot be one.
     """
-    options: dict[str, Any] = {  # Any: redis-py's keyword arguments
+    if place.cluster:
+        cluster: Commands = RedisCluster.from_url(place.url, **_options(place))
+        return cluster
+    return _node(place)
+
+
+def _options(place: RedisPlace) -> dict[str, Any]:  # Any: redis-py's keyword arguments
+    return {
         "protocol": 2,  # as fast as 3 (facts of 2026-11), without its handshake
         "socket_timeout": None,  # HotClient's deadline is over all of a call; two cost a fifth
         "socket_connect_timeout": place.timeout_s,
@@ -78,11 +87,34 @@ def connect(place: RedisPlace) -> Commands:
         # an idle connection that the server closed meanwhile; all our scripts may be repeated
         "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
     }
-    if place.cluster:
-        cluster: Commands = RedisCluster.from_url(place.url, **options)
-        return cluster
-    node: Commands = Redis.from_url(place.url, **options)
+
+
+def _node(place: RedisPlace) -> Redis:
+    node: Redis = Redis.from_url(place.url, **_options(place))
     return node
+
+
+async def look(place: RedisPlace) -> None:
+    """See whether Redis answers and is what the settings say.
+
+    Raises:
+        RequestRefused: the password is wrong, or it is a cluster and should be none, or the
+            reverse: no waiting helps.
+        LayerUnavailable: it does not answer.
+    """
+    try:
+        async with asyncio.timeout(place.timeout_s), _node(place) as node:
+            told = await node.info("cluster")
+    except AuthenticationError as exc:
+        raise RequestRefused(op="look", status=401, code="auth", detail=str(exc)) from exc
+    except ResponseError:
+        return  # it answers, and tells such things to nobody
+    except ERRORS as exc:
+        raise LayerUnavailable(layer=LAYER, op="look", detail=type(exc).__name__) from exc
+    is_cluster = bool(int(told.get("cluster_enabled", 0)))
+    if is_cluster is not place.cluster:
+        kind = "a node of a cluster" if is_cluster else "no node of a cluster"
+        raise RequestRefused(op="look", status=409, code="cluster", detail=f"it is {kind}")
 
 
 class HotClient:
