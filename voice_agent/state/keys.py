@@ -9,7 +9,8 @@ from hashlib import sha256
 
 from voice_agent.domain.ids import ConversationId
 
-PREFIX = "throughline"
+PREFIX = "throughline:v1"
+"""Version 1, 2026-11: the first. Another format is another name: it begins cold, beside the old."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
