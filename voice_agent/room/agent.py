@@ -13,6 +13,7 @@ from livekit import rtc
 from livekit.agents import Agent, ModelSettings
 from livekit.agents.llm import (
     ChatContext,
+    ChatItem,
     ChatMessage,
     FunctionCall,
     FunctionCallOutput,
@@ -129,7 +130,7 @@ class VoiceAgent(Agent):
     ) -> AsyncIterator[rtc.AudioFrame]:
         """Hold the first sound back until the caller's words are as safe as asked for.
 
-        Here and not in ``on_user_turn_completed``: the message is recorded only after that hook
+        Here and not in ``on_user_turn_completed``: that is not called for every turn
         (docs/livekit-agents.md), and speech is made meanwhile, so that the wait costs little.
         """
         async for frame in Agent.default.tts_node(self, text, model_settings):
@@ -158,6 +159,11 @@ def shaped(context: ChatContext, window: Sequence[Event]) -> ChatContext:
     )  # fmt: skip
     if first is None:
         return context.copy()
+    oldest = next((e.body for e in window if not isinstance(e.body, Summary)), None)
+    if isinstance(oldest, Message) and oldest.role == "user" and oldest.item_id is None:
+        # recorded before its item had an id (docs/adr/0012): it stands before what came of it
+        while first and _is_of_user(context.items[first - 1]):
+            first -= 1
     result = ChatContext.empty()
     for event in window:
         if isinstance(event.body, Summary):
@@ -166,6 +172,10 @@ def shaped(context: ChatContext, window: Sequence[Event]) -> ChatContext:
     known = {item.id for item in result.items}
     result.items.extend(item for item in context.items[first:] if item.id not in known)
     return result
+
+
+def _is_of_user(item: ChatItem) -> bool:
+    return isinstance(item, ChatMessage) and item.role == "user"
 
 
 def _item_id(event: Event) -> str | None:

@@ -8,7 +8,8 @@ import functools
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from livekit.agents import AgentSession
@@ -25,11 +26,11 @@ from voice_agent.domain.events import (
     Message,
     Speaker,
     Speech,
-    ToolCall,
-    ToolResult,
     Transcription,
 )
-from voice_agent.domain.ids import CallId, Identity, ItemId, SpeechId
+from voice_agent.domain.ids import Identity, ItemId, SpeechId, TurnId
+from voice_agent.domain.words import Words
+from voice_agent.room.tool_calls import ToolCalls
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,9 @@ class Listener:
         self._on_error = on_error
         self._session: AgentSession[Any] | None = None
         self._seen: OrderedDict[str, None] = OrderedDict()
+        self._finals: dict[ItemId, Transcription] = {}
+        self._words = Words()
+        self._tools = ToolCalls()
         self._speeches: dict[SpeechId, str] = {}
         self.on_handled = on_handled
 
@@ -89,62 +93,139 @@ class Listener:
         session.on("agent_state_changed", self._handle_agent_state)
         session.on("user_input_transcribed", self._handle_transcription)
         session.on("conversation_item_added", self._handle_conversation_item)
+        session.on("tool_execution_updated", self._handle_tool)
         session.on("function_tools_executed", self._handle_tools_executed)
         session.on("speech_created", self._handle_speech_created)
         session.on("error", self._handle_error)
+        session.on("close", self._handle_close)
 
     @_contained
     def _handle_user_state(self, event: lk.UserStateChangedEvent) -> None:
+        turns = self._recorder.turns
         if event.new_state == "speaking":
-            self._recorder.record_all(self._recorder.turns.user_began(self._speaker()))
+            self._recorder.record_all(turns.user_began(self._speaker(), at=event.created_at))
+        else:
+            turns.user_paused()
 
     @_contained
     def _handle_agent_state(self, event: lk.AgentStateChangedEvent) -> None:
-        self._recorder.record(AgentState(state=event.new_state), self._recorder.turns.current)
+        turns = self._recorder.turns
+        if event.new_state == "speaking":
+            turns.agent_began(self._current_speech())
+        self._recorder.record(AgentState(state=event.new_state), turns.current)
 
     @_contained
     def _handle_transcription(self, event: lk.UserInputTranscribedEvent) -> None:
-        if not event.is_final:
+        """Record what became final at once, unless its item is announced in the same breath.
+
+        A realtime model names the item and announces it before it returns; a pipeline names none
+        and announces one later, for the whole turn, or never.
+        """
+        item_id = ItemId(event.item_id) if event.item_id else None
+        if item_id is not None and self._is_final(item_id):
             return
-        self._recorder.record(
-            Transcription(
-                speaker=self._speaker(),
-                item_id=ItemId(event.item_id) if event.item_id else None,
-                language=str(event.language) if event.language else None,
-                word_count=len(event.transcript.split()),
-            ),
-            self._recorder.turns.current,
+        if not event.is_final:
+            if event.transcript.strip():
+                self._recorder.record_all(self._recorder.turns.user_half_said(self._heard(event)))
+            return
+        if not event.transcript.strip():
+            self._recorder.record_all(self._recorder.turns.user_said_nothing(item_id))
+        elif item_id is None:
+            self._record_part(event)
+        else:
+            self._finals[item_id] = self._transcription(event)
+
+    def _is_final(self, item_id: ItemId) -> bool:
+        """Whether this item's final words came before; they may come twice."""
+        return item_id in self._finals or item_id in self._seen
+
+    def _record_part(self, event: lk.UserInputTranscribedEvent) -> None:
+        turns = self._recorder.turns
+        message = self._heard(event)
+        if self._is_hung_up() and turns.half_said(None) == message.text:
+            # livekit-agents makes a final transcript of the last partial one: nobody ended it
+            message = replace(message, interrupted=True)
+        entries = turns.user_said_part(message)
+        self._recorder.record_all(entries)
+        turn_id, _ = entries[-1]
+        assert turn_id is not None
+        self._recorder.record(self._transcription(event), turn_id)
+        self._words.recorded(message.text, turn_id)
+
+    def _is_hung_up(self) -> bool:
+        """Whether nobody can be heard any more: a session that closes lets go of its audio."""
+        return self._session is not None and self._session.input.audio is None
+
+    def _transcription(self, event: lk.UserInputTranscribedEvent) -> Transcription:
+        return Transcription(
+            speaker=self._speaker(),
+            item_id=ItemId(event.item_id) if event.item_id else None,
+            language=str(event.language) if event.language else None,
+            word_count=len(event.transcript.split()),
+        )
+
+    def _heard(self, event: lk.UserInputTranscribedEvent) -> Message:
+        return Message(
+            role="user",
+            text=event.transcript.strip(),
+            speaker=self._speaker(),
+            item_id=ItemId(event.item_id) if event.item_id else None,
         )
 
     @_contained
     def _handle_conversation_item(self, event: lk.ConversationItemAddedEvent) -> None:
         item = event.item
-        if not isinstance(item, AgentHandoff | ChatMessage) or self._is_repeated(item.id):
+        if not isinstance(item, AgentHandoff | ChatMessage):
+            return
+        if isinstance(item, ChatMessage) and not (item.text_content or "").strip():
+            return
+        if self._is_repeated(item.id):
             return
         if isinstance(item, AgentHandoff):
             self._recorder.record(
                 Handoff(from_agent=item.old_agent_id, to_agent=item.new_agent_id or "")
             )
-        elif (item.text_content or "").strip():
+        else:
             self._record_message(item)
 
     def _record_message(self, item: ChatMessage) -> None:
-        turns = self._recorder.turns
-        speech_id = self._current_speech()
         delays = {ours: float(item.metrics[name])  # type: ignore[literal-required]
                   for name, ours in DELAYS.items() if name in item.metrics}  # fmt: skip
         if item.role == "user":
-            self._recorder.record_all(turns.user_said(self._user_message(item)))
-            turns.measured(None, delays)
-            return
+            self._recorder.turns.measured(self._record_user(item), delays)
+        else:
+            self._record_reply(item, delays)
+
+    def _record_user(self, item: ChatMessage) -> TurnId | None:
+        """Record what an item says and no transcript said before; return its turn."""
+        turns = self._recorder.turns
+        message = self._user_message(item)
+        final = self._finals.pop(ItemId(item.id), None)
+        if message.modality == "text":
+            entries = turns.user_typed(message)
+        elif final is None and (turn_id := self._words.claim(message.text)) is not None:
+            self._recorder.record_all(turns.user_finished(turn_id))
+            return turn_id
+        else:
+            began_at = item.metrics.get("started_speaking_at")
+            entries = turns.user_said(message, began_at=began_at)
+        self._recorder.record_all(entries)
+        turn_id, _ = entries[-1]
+        if final is not None:
+            self._recorder.record(final, turn_id)
+        return turn_id
+
+    def _record_reply(self, item: ChatMessage, delays: Mapping[str, float]) -> None:
+        turns = self._recorder.turns
+        speech_id = self._current_speech()
         message = Message(
             role="assistant" if item.role == "assistant" else "system",
             text=item.text_content or "",
             interrupted=item.interrupted,
             item_id=ItemId(item.id),
         )
-        turn_id = turns.turn_of(speech_id) if speech_id else None
-        turns.measured(speech_id, delays)
+        turn_id = turns.turn_of(speech_id) if speech_id else turns.current
+        turns.measured(turn_id, delays)
         self._recorder.record_all(turns.agent_said(speech_id, message))
         if item.interrupted:
             self._recorder.record(
@@ -152,7 +233,8 @@ class Listener:
             )
 
     def _user_message(self, item: ChatMessage) -> Message:
-        typed = item.extra.get("modality") == "text"
+        # what nobody recognised was typed: speech always has a confidence, if only 0
+        typed = item.extra.get("modality") == "text" or item.transcript_confidence is None
         named = item.extra.get("speaker")
         speaker = Speaker(identity=Identity(named)) if isinstance(named, str) else self._speaker()
         return Message(
@@ -165,29 +247,15 @@ class Listener:
         )
 
     @_contained
+    def _handle_tool(self, event: lk.ToolExecutionUpdatedEvent) -> None:
+        turn_id = self._current_turn()
+        self._recorder.record_all(self._tools.updated(event, turn_id))
+        if isinstance(event.update, lk.ToolCallStarted):
+            self._recorder.turns.agent_acted(turn_id)
+
+    @_contained
     def _handle_tools_executed(self, event: lk.FunctionToolsExecutedEvent) -> None:
-        speech_id = self._current_speech()
-        turns = self._recorder.turns
-        turn_id = (turns.turn_of(speech_id) if speech_id else None) or turns.current
-        for call, output in event.zipped():
-            self._recorder.record(
-                ToolCall(
-                    call_id=CallId(call.call_id),
-                    name=call.name,
-                    arguments=call.arguments,
-                    item_id=ItemId(call.id),
-                ),
-                turn_id,
-            )
-            self._recorder.record(
-                ToolResult(
-                    call_id=CallId(call.call_id),
-                    name=call.name,
-                    output=output.output,
-                    is_error=output.is_error,
-                ),
-                turn_id,
-            )
+        self._recorder.record_all(self._tools.executed(event, self._current_turn()))
 
     @_contained
     def _handle_speech_created(self, event: lk.SpeechCreatedEvent) -> None:
@@ -229,7 +297,19 @@ class Listener:
             ),
             self._recorder.turns.current,
         )
+        if getattr(error, "type", "") == "stt_error":
+            self._recorder.record_all(self._recorder.turns.user_cut_off())
         self._on_error(event)
+
+    @_contained
+    def _handle_close(self, event: lk.CloseEvent) -> None:
+        self._recorder.record_all(self._tools.closed())
+
+    def _current_turn(self) -> TurnId | None:
+        """The turn of what the agent says or does right now."""
+        speech_id = self._current_speech()
+        turns = self._recorder.turns
+        return (turns.turn_of(speech_id) if speech_id else None) or turns.current
 
     def _current_speech(self) -> SpeechId | None:
         handle = self._session.current_speech if self._session else None

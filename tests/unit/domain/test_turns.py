@@ -165,10 +165,10 @@ def test_delays_are_noted_once_and_end_with_the_turn() -> None:
     t = turns()
     t.user_began(ADA)
     t.user_said(said("hello"))
-    t.measured(None, {"transcription_s": 0.2})
+    t.measured(t.current, {"transcription_s": 0.2})
     t.speech_created(S1)
     t.agent_said(S1, answered("hi"))
-    t.measured(S1, {"llm_ttft_s": 0.1, "transcription_s": 9.0})
+    t.measured(t.turn_of(S1), {"llm_ttft_s": 0.1, "transcription_s": 9.0})
     (_, ended), *_ = t.speech_done(S1, interrupted=False)
     assert isinstance(ended, TurnEnded)
     assert ended.delays == {"transcription_s": 0.2, "llm_ttft_s": 0.1}

@@ -63,5 +63,18 @@ def test_a_live_context_is_cut_to_the_window_with_its_summary_in_front() -> None
     ]
 
 
+def test_what_was_said_before_the_oldest_kept_reply_stays_though_nobody_knew_its_item() -> None:
+    context = live("a")
+    context.add_message(role="assistant", content="b", id="reply1")
+    context.items.extend(live("-", "-", "c").items[2:])
+    context.add_message(role="assistant", content="d", id="reply2")
+    window = [
+        event(3, Message(role="user", text="c")),
+        event(4, Message(role="assistant", text="d", item_id=ItemId("reply2"))),
+    ]
+    assert contents(shaped(context, window)) == ["c", "d"]
+    assert contents(shaped(context, window[1:])) == ["d"]
+
+
 def test_a_context_that_the_window_does_not_know_is_left_alone() -> None:
     assert contents(shaped(live("a", "b"), [])) == ["a", "b"]
