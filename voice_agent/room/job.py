@@ -87,6 +87,7 @@ class CallJob:
         self._agent: VoiceAgent | None = None
         self._jobs: Jobs | None = None
         self._trouble: Trouble | None = None
+        self._handlers_s = 0.0  # since the agent began to listen
         self._shaped_from: tuple[Event, ...] = ()
 
     async def run(self) -> None:
@@ -202,7 +203,7 @@ class CallJob:
         jobs.start_watch("pauses", lambda: self._watch_pauses(session, jobs))
         jobs.start_watch("superseded", lambda: self._watch_superseded(session))
         jobs.start_optional("show-fence", self._show_fence)
-        session.on("agent_state_changed", lambda event: self._shape_later(event, jobs))
+        session.on("agent_state_changed", lambda event: self._between_turns(event, jobs))
 
     def _met(self, person: Person) -> None:
         agent = self._agent
@@ -220,11 +221,18 @@ class CallJob:
         known = Person(identity=person.identity, name=person.name, facts=kept)
         await agent.know(known.with_facts(person.facts))
 
-    def _shape_later(self, event: lk.AgentStateChangedEvent, jobs: Jobs) -> None:
-        """Between turns, once the window was trimmed: show the model no more than the window."""
+    def _between_turns(self, event: lk.AgentStateChangedEvent, jobs: Jobs) -> None:
+        if event.new_state != "listening":
+            return
+        self._parts.observe("voice_turn_overhead_seconds", value=self._handlers_s)
+        self._handlers_s = 0.0
+        self._shape_later(jobs)
+
+    def _shape_later(self, jobs: Jobs) -> None:
+        """Once the window was trimmed: show the model no more than the window."""
         window = self._call.store.conversation.window
         agent = self._agent
-        if event.new_state != "listening" or agent is None or window[:1] == self._shaped_from:
+        if agent is None or window[:1] == self._shaped_from:
             return
         self._shaped_from = window[:1]
         jobs.start_optional("shape-context", lambda: agent.shape_context(window))
@@ -286,6 +294,7 @@ class CallJob:
 
     def _handled(self, name: str, took_s: float) -> None:
         self._parts.observe("voice_handler_seconds", name.strip("_"), value=took_s)
+        self._handlers_s += took_s
 
     def _meet(self, event: lk.ErrorEvent) -> None:
         if self._trouble is not None:

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from voice_agent.aio.soon import Soon
 from voice_agent.domain.conversation import Conversation, WindowLimits, trim
 from voice_agent.domain.errors import OutboxFull
 from voice_agent.domain.events import Event
@@ -36,6 +37,10 @@ class StoreEvents:
     written: Callable[[int, bytes], None] = lambda ordinal, data: None
 
 
+def _nobody() -> None:
+    """Memory-only mode has no relay."""
+
+
 class Store:
     """The log of one call as its own process holds it.
 
@@ -53,6 +58,7 @@ class Store:
         self._outbox = outbox
         self._limits = limits
         self._events = events
+        self._ring = Soon(outbox.ring if outbox is not None else _nobody)
         self._waiting: deque[tuple[Event, bytes]] = deque()
         self._waiting_ids: set[EventId] = set()
         self.conversation = conversation
@@ -105,7 +111,7 @@ class Store:
             if was_degraded:
                 log.warning("outbox takes records again", extra={"layer": "outbox"})
                 self._events.degraded(False)
-        outbox.ring()
+        self._ring.ask()
 
     def _refused(self, exc: OutboxFull, *, first: bool) -> None:
         if first:

@@ -16,8 +16,13 @@ from typing import Any, Literal
 import msgspec
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
+from voice_agent.aio.soon import Soon
+
 log = logging.getLogger(__name__)
 
+DATAGRAM_BYTES = 65_536
+TOGETHER_MAX = 200
+"""Figures in a datagram: some 100 bytes each, well below its limit."""
 SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
 SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0)
 
@@ -28,6 +33,7 @@ SERIES: Mapping[str, tuple[Kind, str, tuple[str, ...]]] = {
     "voice_turns": ("counter", "Turns ended, by outcome.", ("outcome",)),
     "voice_turn_delay_seconds": ("histogram", "Delay of a turn, by stage.", ("stage",)),
     "voice_handler_seconds": ("short", "Time in our own handlers.", ("handler",)),
+    "voice_turn_overhead_seconds": ("short", "Time in our own handlers, all of a turn.", ()),
     "voice_hydrate_seconds": ("histogram", "Reading a conversation back.", ("source",)),
     "voice_reply_secured_seconds": (
         "short",
@@ -51,20 +57,33 @@ class Observation(msgspec.Struct, frozen=True, array_like=True):
 
 
 class JobMetrics:
-    """The sending side, in a job process. Never waits, never raises."""
+    """The sending side, in a job process. Never waits, never raises.
+
+    What comes together goes together: a datagram for each figure was a third of the time that an
+    event of a call takes.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._waiting: list[Observation] = []
+        self._soon = Soon(self._send)
 
     def observe(self, name: str, *labels: str, value: float = 1.0) -> None:
         """Send one figure; dropped when the worker does not keep up."""
-        data = msgspec.json.encode(Observation(name, value, list(labels)))
-        with suppress(OSError):
-            self._socket.sendto(data, self._path)
+        self._waiting.append(Observation(name, value, list(labels)))
+        self._soon.ask()
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for first in range(0, len(waiting), TOGETHER_MAX):
+            data = msgspec.json.encode(waiting[first : first + TOGETHER_MAX])
+            with suppress(OSError):
+                self._socket.sendto(data, self._path)
 
     def close(self) -> None:
-        """Close the socket."""
+        """Send what waits, and close the socket."""
+        self._send()
         self._socket.close()
 
 
@@ -89,7 +108,7 @@ class WorkerMetrics:
         """Apply everything that has arrived. Unknown series and garbage are dropped."""
         with suppress(BlockingIOError):
             while True:
-                self._apply(self._socket.recv(4096))
+                self._apply(self._socket.recv(DATAGRAM_BYTES))
 
     def close(self) -> None:
         """Close the socket."""
@@ -97,9 +116,18 @@ class WorkerMetrics:
 
     def _apply(self, data: bytes) -> None:
         try:
-            seen = msgspec.json.decode(data, type=Observation)
-            series = self._series[seen.name].labels(*seen.labels)
-        except (msgspec.MsgspecError, KeyError, ValueError):
+            together = msgspec.json.decode(data, type=list[Observation])
+        except msgspec.MsgspecError:
+            log.debug("metric dropped")
+            return
+        for seen in together:
+            self._count(seen)
+
+    def _count(self, seen: Observation) -> None:
+        try:
+            series = self._series[seen.name]
+            series = series.labels(*seen.labels) if seen.labels else series
+        except (KeyError, ValueError):
             log.debug("metric dropped")
             return
         if isinstance(series, Counter):
