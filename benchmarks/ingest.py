@@ -1,61 +1,51 @@
 """The backend's batches over HTTP against its bare database.
 
-    python -m benchmarks.ingest [--quick]
+    python -m benchmarks.ingest [--postgres] [--quick]
 
 Four connections, each with a conversation of its own, store the events of real turns, 50 in a
 request; then the same requests again, as after a lost answer. ``bare`` writes the very same rows
-with the same keys, hashes and durability (SQLite, synchronous=FULL) into an empty database of the
-same schema: one connection, a transaction for each 50 events, no HTTP, no JSON, no checks. Client
-and server share the machine's cores; bare has one to itself.
+with the same keys, hashes and durability into an empty database of the same schema
+(``benchmarks.bare``). Client, server and PostgreSQL share the machine's cores; bare SQLite has one
+to itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Self
 
+import asyncpg
 import psutil
 
-from backend.storage.sqlite.engine import connect
-from backend.storage.sqlite.migrate import migrate
 from backend_client import BackendClient, backend_http
-from benchmarks import machine
+from benchmarks import bare, machine
+from benchmarks.bare import BATCH, Lane
 from benchmarks.figures import Figure, conclude, median, parser
 from benchmarks.memory import talk
 from devtools.ports import Ports
 from devtools.servers.backend import Backend
+from devtools.servers.postgres import PostgresServer
 from devtools.servers.server import Place, clean_environment
 from voice_agent.aio.clock import SystemClock, new_id
 from voice_agent.call.recorder import Recorder
 from voice_agent.domain.conversation import Conversation, WindowLimits
 from voice_agent.domain.events import Event
-from voice_agent.domain.ids import ConversationId, WriterId
+from voice_agent.domain.ids import WriterId
 from voice_agent.state.codec import encode_event, instant
 from voice_agent.state.ports import Registration
 from voice_agent.state.store import Store, StoreEvents
 
 CONNECTIONS = 4
-BATCH = 50
-Row = tuple[Any, ...]  # Any: columns of SQLite
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
-    """One writer and what it sends."""
-
-    conversation_id: ConversationId
-    writer_id: WriterId
-    batches: Sequence[Sequence[bytes]]
 
 
 def recorded(count: int) -> list[bytes]:
@@ -101,74 +91,12 @@ async def send(client: BackendClient, lanes: Iterable[Lane]) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """What one batch became."""
+class Bare:
+    """What the bare database took, in seconds."""
 
-    ids: list[Row]
-    events: list[Row]
-    messages: list[Row]
-    turns: list[Row]
-
-
-def rows_of(db: sqlite3.Connection, one: Lane) -> list[Rows]:
-    """Read back what the batches of ``one`` became."""
-
-    def read(sql: str, first: int) -> list[Row]:
-        where = " WHERE conversation_id = ? AND position BETWEEN ? AND ?"
-        return db.execute(sql + where, (one.conversation_id, first, first + BATCH - 1)).fetchall()
-
-    return [
-        Rows(
-            ids=read("SELECT * FROM event_ids", first),
-            events=read("SELECT * FROM events", first),
-            messages=read("SELECT * FROM messages", first),
-            turns=read(
-                "SELECT DISTINCT turns.* FROM turns JOIN messages"
-                " USING (tenant, conversation_id, turn_id)",
-                first,
-            ),
-        )
-        for first in range(1, len(one.batches) * BATCH + 1, BATCH)
-    ]
-
-
-def write_bare(path: Path, lanes: Sequence[Lane], rows: Sequence[Sequence[Rows]]) -> float:
-    """Write the same rows into an empty database; return the seconds."""
-    with closing(connect(path)) as db:
-        migrate(db)
-        began = time.perf_counter()
-        for batches in zip(*rows, strict=True):  # by turns, as they came from four connections
-            for one, batch in zip(lanes, batches, strict=True):
-                write_batch(db, one, batch)
-        return time.perf_counter() - began
-
-
-def write_batch(db: sqlite3.Connection, one: Lane, batch: Rows) -> None:
-    """Write one batch in one transaction, with the hash of each event."""
-    db.execute("BEGIN IMMEDIATE")
-    hashed = [
-        (*row[:3], hashlib.sha256(event[-1]).digest(), row[4])
-        for row, event in zip(batch.ids, batch.events, strict=True)
-    ]
-    db.executemany(f"INSERT INTO event_ids VALUES ({marks(5)})", hashed)
-    db.executemany(f"INSERT INTO events VALUES ({marks(10)})", batch.events)
-    db.executemany(f"INSERT INTO messages VALUES ({marks(9)})", batch.messages)
-    db.executemany(f"INSERT OR REPLACE INTO turns VALUES ({marks(7)})", batch.turns)
-    where = "WHERE tenant = 'local' AND conversation_id = ? AND writer_id = ?"
-    db.execute(
-        f"UPDATE writers SET acknowledged = acknowledged + ? {where}",
-        (BATCH, one.conversation_id, one.writer_id),
-    )
-    db.execute(
-        "UPDATE conversations SET version = version + ? WHERE tenant = 'local' AND id = ?",
-        (len(batch.turns), one.conversation_id),
-    )
-    db.execute("COMMIT")
-
-
-def marks(count: int) -> str:
-    """Return that many question marks."""
-    return ", ".join("?" * count)
+    way: str
+    taken_s: float
+    cpu_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,68 +105,124 @@ class Taken:
 
     first_s: float
     again_s: float
-    bare_s: float
     first_cpu_s: float
-    bare_cpu_s: float
+    bare: Bare
 
 
-async def one_round(backend: Backend, folder: Path, batch_count: int) -> Taken:
+class Bench:
+    """A backend and its database."""
+
+    def __init__(self, place: Place, *, on_postgres: bool) -> None:
+        ports = Ports()
+        self._folder = place.folder
+        self._postgres = PostgresServer(place, port=ports.free()) if on_postgres else None
+        self.backend = Backend(
+            place, port=ports.free(), metrics_port=ports.free(), postgres=self._postgres
+        )
+        self._started = ExitStack()
+
+    def __enter__(self) -> Self:
+        if self._postgres is not None:
+            self._started.enter_context(self._postgres)
+        self._started.enter_context(self.backend)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._started.close()
+
+    def cpu_s(self) -> float:
+        """What backend and PostgreSQL have spent so far."""
+        spent = sum(psutil.Process(self.backend.pid).cpu_times()[:2])
+        if self._postgres is not None:
+            whole = psutil.Process(self._postgres.pid)
+            spent += sum(whole.cpu_times()[:4])  # with those of its processes that have ended
+            for one in whole.children():
+                with suppress(psutil.NoSuchProcess):
+                    spent += sum(one.cpu_times()[:2])
+        return float(spent)
+
+    async def bare(self, lanes: Sequence[Lane]) -> list[Bare]:
+        """Write the same rows into an empty database, in each way there is."""
+        if self._postgres is None:
+            return [self._bare_sqlite(lanes)]
+        db = await asyncpg.connect(self._postgres.url)
+        try:
+            rows = [await bare.rows_in_postgres(db, one) for one in lanes]
+        finally:
+            await db.close()
+        check(lanes, rows)
+        found = []
+        for name, way in bare.WAYS.items():
+            url = await asyncio.to_thread(self._postgres.create_database, new_id())
+            before = self.cpu_s() + time.process_time()
+            taken_s = await bare.write_postgres(url, way, lanes, rows)
+            spent_s = self.cpu_s() + time.process_time() - before
+            found.append(Bare(way=name, taken_s=taken_s, cpu_s=spent_s))
+        return found
+
+    def _bare_sqlite(self, lanes: Sequence[Lane]) -> Bare:
+        with closing(sqlite3.connect(self.backend.database)) as db:
+            rows = [bare.rows_of(db, one) for one in lanes]
+        check(lanes, rows)
+        before = time.process_time()
+        taken_s = bare.write_sqlite(self._folder / f"{new_id()}.db", lanes, rows)
+        return Bare(way="executemany", taken_s=taken_s, cpu_s=time.process_time() - before)
+
+
+def check(lanes: Sequence[Lane], rows: Sequence[Sequence[bare.Rows]]) -> None:
+    """Make sure that everything that was sent is there."""
+    sent = sum(len(batch) for one in lanes for batch in one.batches)
+    assert sum(len(batch.events) for of in rows for batch in of) == sent
+
+
+async def one_round(bench: Bench, batch_count: int) -> Taken:
     """Send, send again, and write the same rows into the bare database."""
-    server = psutil.Process(backend.pid)
-
-    def spent() -> float:
-        return float(sum(server.cpu_times()[:2]))
+    backend = bench.backend
 
     async with backend_http(url=backend.url, token=backend.token, timeout_s=20.0) as http:
         client = BackendClient(http, timeout_s=20.0)
         lanes = [await lane(client, batch_count) for _ in range(CONNECTIONS)]
-        before = spent()
+        before = bench.cpu_s()
         first_s = await send(client, lanes)
-        first_cpu_s = spent() - before
+        first_cpu_s = bench.cpu_s() - before
         again_s = await send(client, lanes)
-    with closing(sqlite3.connect(backend.database)) as db:
-        rows = [rows_of(db, one) for one in lanes]
-    assert sum(len(batch.events) for of in rows for batch in of) == (
-        CONNECTIONS * batch_count * BATCH
-    )
-    before = time.process_time()
-    bare_s = write_bare(folder / f"{new_id()}.db", lanes, rows)
-    return Taken(
-        first_s=first_s,
-        again_s=again_s,
-        bare_s=bare_s,
-        first_cpu_s=first_cpu_s,
-        bare_cpu_s=time.process_time() - before,
-    )
+    fastest = min(await bench.bare(lanes), key=lambda one: one.taken_s)
+    return Taken(first_s=first_s, again_s=again_s, first_cpu_s=first_cpu_s, bare=fastest)
 
 
 def main() -> int:
     """Run the program."""
-    args = parser("The backend over HTTP against its bare database.").parse_args()
+    arguments = parser("The backend over HTTP against its bare database.")
+    arguments.add_argument("--postgres", action="store_true", help="PostgreSQL in place of SQLite")
+    args = arguments.parse_args()
     rounds, batch_count = (1, 2) if args.quick else (5, 40)
-    ports = Ports()
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as name:  # a real disk
-        folder = Path(name)
-        place = Place(folder=folder, environ=clean_environment())
-        with Backend(place, port=ports.free(), metrics_port=ports.free()) as backend:
-            asyncio.run(one_round(backend, folder, 2))  # warm
+        place = Place(folder=Path(name), environ=clean_environment())
+        with Bench(place, on_postgres=args.postgres) as bench:
+            asyncio.run(one_round(bench, 2))  # warm
             taken = []
             for _ in range(rounds):
                 machine.wait_quiet(args.patience_s)
-                taken.append(asyncio.run(one_round(backend, folder, batch_count)))
+                taken.append(asyncio.run(one_round(bench, batch_count)))
     events = CONNECTIONS * batch_count * BATCH
-    first_s, bare_s = median([t.first_s for t in taken]), median([t.bare_s for t in taken])
+    first_s, bare_s = median([t.first_s for t in taken]), median([t.bare.taken_s for t in taken])
     again_ms = median([t.again_s for t in taken]) / batch_count * 1e3
     cpu_us, bare_us = (
         median(values) / events * 1e6
-        for values in ([t.first_cpu_s for t in taken], [t.bare_cpu_s for t in taken])
+        for values in ([t.first_cpu_s for t in taken], [t.bare.cpu_s for t in taken])
     )
+    ways = ", ".join(sorted({t.bare.way for t in taken}))
     figures = [
         Figure(
             name="events a second, ours / bare database",
-            value=median([t.bare_s / t.first_s for t in taken]),
+            value=median([t.bare.taken_s / t.first_s for t in taken]),
             at_least=0.5,
-            detail=f"{events / first_s:.0f} / {events / bare_s:.0f}",
+            detail=f"{events / first_s:.0f} / {events / bare_s:.0f} (bare: {ways})",
         ),
         Figure(
             name="a known batch again / the first time",
@@ -252,7 +236,8 @@ def main() -> int:
             detail=f"{bare_us:.1f} / {cpu_us:.1f} us",
         ),
     ]
-    return conclude(f"Ingest ({machine.described()})", figures, strict=args.strict)
+    database = "PostgreSQL" if args.postgres else "SQLite"
+    return conclude(f"Ingest into {database} ({machine.described()})", figures, strict=args.strict)
 
 
 if __name__ == "__main__":

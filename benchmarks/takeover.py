@@ -19,8 +19,9 @@ from typing import Any
 
 from backend_client import BackendClient, backend_http
 from benchmarks import machine
+from benchmarks.bare import BATCH
 from benchmarks.figures import Figure, conclude, median, parser, percentile
-from benchmarks.ingest import BATCH, lane
+from benchmarks.ingest import lane
 from devtools.paths import ROOT
 from devtools.ports import Ports
 from devtools.servers.backend import Backend

@@ -1,4 +1,4 @@
-"""The reference backend, on SQLite: the truth about every conversation."""
+"""The reference backend, on SQLite or PostgreSQL: the truth about every conversation."""
 
 import subprocess
 import threading
@@ -8,22 +8,30 @@ from typing import ClassVar
 from devtools.errors import DevError
 from devtools.paths import ROOT, VENV, python_of
 from devtools.ports import LOOPBACK
+from devtools.servers.postgres import PostgresServer
 from devtools.servers.server import Place, Server, answers
 
 TENANT = "local"
 
 
 class Backend(Server):
-    """One backend process; it makes calls if it uses a LiveKit server."""
+    """One backend process; it makes calls if it uses a LiveKit server. On SQLite by default."""
 
     name = "backend"
     ready_s: ClassVar[float] = 30.0
     stop_s: ClassVar[float] = 10.0
 
     def __init__(
-        self, place: Place, *, port: int, metrics_port: int, uses: Sequence[Server] = ()
+        self,
+        place: Place,
+        *,
+        port: int,
+        metrics_port: int,
+        uses: Sequence[Server] = (),
+        postgres: PostgresServer | None = None,
     ) -> None:
         super().__init__(place, uses=uses)
+        self._postgres = postgres
         self.port = port
         self.metrics_port = metrics_port
         self.database = self.folder / "data" / "backend.db"
@@ -60,8 +68,9 @@ class Backend(Server):
     def settings(self) -> dict[str, str]:
         """Return its own settings. A person's own VOICE_BACKEND__ names come first."""
         self.database.parent.mkdir(parents=True, exist_ok=True)
+        held = self._postgres.url if self._postgres else f"sqlite:///{self.database}"
         ours = {
-            "VOICE_BACKEND__DATABASE_URL": f"sqlite:///{self.database}",
+            "VOICE_BACKEND__DATABASE_URL": held,
             "VOICE_BACKEND__WEB_FOLDER": str(ROOT / "web" / "dist"),
         }
         chosen = {name: self._given.get(name, value) for name, value in ours.items()}
