@@ -155,7 +155,7 @@ class HotCacheSettings(_Group):
         default=0.5, description="Longest wait for one answer of Redis (s); never the caller's."
     )
     ttl_s: PositiveInt = Field(
-        default=4 * 3600, description="A conversation that rests this long leaves Redis (s)."
+        default=3600, description="A conversation that rests this long leaves Redis (s)."
     )
     events: PositiveInt = Field(
         default=2_000, le=100_000, description="Newest events kept of each conversation."

@@ -42,11 +42,12 @@ class HotFeed:
         self._waiting: deque[tuple[int, bytes]] = deque(maxlen=WAITING_MAX)
         self._rung = Bell()
         self._is_closing = False
-        self._is_fenced = False
+        self.is_fenced = False
+        """A newer writer has the tail."""
 
     def offer(self, ordinal: int, data: bytes) -> None:
         """Take an event that the outbox has. Returns at once."""
-        if not self._is_fenced:
+        if not self.is_fenced:
             self._waiting.append((ordinal, data))
             self._rung.set()
 
@@ -67,7 +68,7 @@ class HotFeed:
             await self._push()
 
     async def _push(self) -> None:
-        while self._waiting and not self._is_fenced:
+        while self._waiting and not self.is_fenced:
             conversation_id = self._conversation_id()
             if conversation_id is None:
                 return
@@ -86,7 +87,7 @@ class HotFeed:
         while self._waiting and self._waiting[0][0] <= last:
             self._waiting.popleft()
         if appended.outcome is Outcome.FENCED:
-            self._is_fenced = True
+            self.is_fenced = True
             self._waiting.clear()
             log.warning("a newer writer has the hot tail: this one leaves it alone",
                         extra={"layer": "redis", "op": "append", "writer_id": scribe.writer_id,
