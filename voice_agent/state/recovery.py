@@ -181,8 +181,7 @@ def _reaches_truth(reading: _Reading, entries: Sequence[Entry]) -> bool:
     if tail is None or grant is None or grant.previous is None or tail.is_stale:
         return False
     for previous in grant.previous:
-        reached = tail.reached.get(previous.writer_id, 0)
-        if tail.fence < previous.fence or reached < previous.last_ordinal:
+        if tail.reached.get(previous.writer_id, 0) < previous.last_ordinal:
             return False
     return bool(entries) and _is_enough(reading, tail)
 
