@@ -129,6 +129,7 @@ async def test_what_overflows_is_refilled_from_the_outbox_in_order(
     await holds(cache, [1])
     await network.set(Fault.REFUSE)
     fed.say(hot_feed.WAITING_MAX + 500)
+    assert fed.feed.waiting_count == hot_feed.WAITING_MAX
     outbox = [(n, b"%d" % n) for n in range(1, fed.last + 1)]
     refill = HotRefill(cache, read_after=lambda after: [o for o in outbox if o[0] > after])
     await network.set(Fault.NONE)
@@ -143,6 +144,17 @@ async def test_what_overflows_is_refilled_from_the_outbox_in_order(
     fed.say(1)  # and the job goes on by itself
     await holds(cache, list(range(1, fed.last + 1)))
     await fed.end()
+
+
+async def test_what_has_a_gap_before_it_is_left_to_the_relay(cache: HotCache) -> None:
+    fed = Fed(cache)
+    fed.say(1)
+    await holds(cache, [1])
+    fed.last = 5  # what came between was never offered
+    fed.say(2)
+    await fed.end()
+    assert fed.feed.waiting_count == 0
+    assert await ordinals(cache) == [1]
 
 
 async def test_a_job_that_was_overtaken_leaves_the_tail_alone(cache: HotCache) -> None:

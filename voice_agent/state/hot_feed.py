@@ -45,6 +45,11 @@ class HotFeed:
         self.is_fenced = False
         """A newer writer has the tail."""
 
+    @property
+    def waiting_count(self) -> int:
+        """Events that Redis was not offered yet."""
+        return len(self._waiting)
+
     def offer(self, ordinal: int, data: bytes) -> None:
         """Take an event that the outbox has. Returns at once."""
         if not self.is_fenced:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from voice_agent.domain.errors import LayerUnavailable
 from voice_agent.domain.ids import ConversationId
-from voice_agent.state.hot_cache import HotCache, Noted, Outcome, Scribe, Standing
+from voice_agent.state.hot_cache import HotCache, Noted, Outcome, Scribe
 
 BATCH = 100
 
@@ -53,8 +53,7 @@ class HotRefill:
     async def _refill(self, conversation_id: ConversationId, scribe: Scribe, noted: Noted) -> None:
         if self._is_fenced:
             return
-        after = 0 if noted.standing is Standing.ABSENT else noted.held
-        found = await asyncio.to_thread(self._read_after, after)
+        found = await asyncio.to_thread(self._read_after, noted.held)
         for run in _runs(found):
             appended = await self._cache.append(
                 conversation_id, scribe, run[0][0], [data for _, data in run]

@@ -113,7 +113,6 @@ class Lease:
 
         For the moment after a pause: the lease may have gone to another agent meanwhile.
         """
-        self._ours_until_s = 0.0
         if not self.is_lost:
             await self._beat_redis()
         if not self.is_lost:
