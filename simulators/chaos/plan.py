@@ -19,13 +19,14 @@ class Victim(StrEnum):
     LOADING_JOB = "job while it loads"
     RELAY = "relay"
     BACKEND = "backend"
+    REDIS = "redis"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill:
     """One SIGKILL. ``after_ms``: into the turn or the load of caller ``caller``'s process.
 
-    ``rest_ms``: before this step of its lane begins. ``down_ms``: how long a backend stays away.
+    ``rest_ms``: before this step of its lane begins. ``down_ms``: how long a server stays away.
     """
 
     victim: Victim
@@ -49,7 +50,7 @@ Step = Kill | Trouble
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Three lanes that run side by side."""
+    """Four lanes that run side by side."""
 
     seed: int
     kills: int
@@ -57,21 +58,23 @@ class Plan:
     jobs: tuple[Kill, ...]
     relay: tuple[Kill, ...]
     backend: tuple[Step, ...]
+    redis: tuple[Step, ...]
 
     def lines(self) -> Iterator[str]:
         """Say the plan, one step a line."""
         yield f"seed {self.seed}: {self.kills} kills, {self.callers} callers"
-        for name in ("jobs", "relay", "backend"):
+        for name in ("jobs", "relay", "backend", "redis"):
             for number, step in enumerate(getattr(self, name), 1):
                 yield f"  {name} {number}: {step}"
 
 
 def make_plan(seed: int, *, kills: int, callers: int) -> Plan:
-    """Make the plan of a seed: of every 10 kills 7 jobs, 1 or 2 relays and backends each."""
+    """Make the plan of a seed: of every 10 kills 6 jobs, 1 or 2 relays and backends, 1 Redis."""
     chance = random.Random(seed)
     backends = round(kills * 0.14)
     relays = round(kills * 0.16)
-    jobs = kills - backends - relays
+    redises = round(kills * 0.1)
+    jobs = kills - backends - relays - redises
     # The lanes should end together: a dying backend takes the longest to come back.
     whole_ms = max(backends * 2_600, jobs * 220, relays * 900)
     return Plan(
@@ -83,7 +86,8 @@ def make_plan(seed: int, *, kills: int, callers: int) -> Plan:
             Kill(victim=Victim.RELAY, rest_ms=_about(chance, whole_ms / max(relays, 1)))
             for _ in range(relays)
         ),
-        backend=tuple(_backend_lane(chance, backends)),
+        backend=tuple(_server_lane(chance, Victim.BACKEND, backends, rests_ms=(200, 900))),
+        redis=tuple(_server_lane(chance, Victim.REDIS, redises, rests_ms=(400, 2_400))),
     )
 
 
@@ -101,12 +105,14 @@ def _job_lane(chance: random.Random, jobs: int, callers: int, rest_ms: float) ->
                        after_ms=chance.randrange(45))  # fmt: skip
 
 
-def _backend_lane(chance: random.Random, backends: int) -> Iterator[Step]:
+def _server_lane(
+    chance: random.Random, victim: Victim, kills: int, *, rests_ms: tuple[int, int]
+) -> Iterator[Step]:
     faults = [Fault.REFUSE, Fault.SILENT, Fault.LOSE_ANSWERS, Fault.SLOW]
-    for number in range(backends):
+    for number in range(kills):
         yield Kill(
-            victim=Victim.BACKEND,
-            rest_ms=chance.randrange(200, 900),
+            victim=victim,
+            rest_ms=chance.randrange(*rests_ms),
             down_ms=chance.randrange(0, 700),
         )
         if number % 2:

@@ -3,17 +3,18 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from devtools.paths import ROOT
+from devtools.servers.server import Server
 from simulators.chaos.callers import Caller, JobCommand, calling
-from simulators.chaos.plan import Kill, Plan, Trouble, Victim
+from simulators.chaos.plan import Kill, Plan, Step, Trouble, Victim
 from simulators.chaos.surroundings import Surroundings
 from simulators.checker import Book, Kept, Violation, check
-from simulators.fault_proxy import Fault
+from simulators.fault_proxy import Fault, FaultProxy
 from simulators.outside import Outside
 
 SETTLE_S = 60.0
@@ -84,7 +85,9 @@ class Run:
         async with calling(self._callers), asyncio.TaskGroup() as lanes:
             lanes.create_task(self._kill_jobs())
             lanes.create_task(self._kill_relays())
-            lanes.create_task(self._trouble_backend())
+            around, plan = self._around, self._plan
+            lanes.create_task(self._trouble(plan.backend, around.backend, around.proxy))
+            lanes.create_task(self._trouble(plan.redis, around.redis, around.redis_proxy))
         self.outcome.books = [caller.book for caller in self._callers]
         self.outcome.process_count = sum(caller.process_count for caller in self._callers)
 
@@ -106,17 +109,17 @@ class Run:
                 await self._around.relay.kill()
                 self._met(Victim.RELAY)
 
-    async def _trouble_backend(self) -> None:
-        for step in self._plan.backend:
+    async def _trouble(self, steps: Sequence[Step], server: Server, network: FaultProxy) -> None:
+        for step in steps:
             await asyncio.sleep(step.rest_ms / 1000)
             if isinstance(step, Trouble):
-                await self._around.proxy.set(step.fault)
+                await network.set(step.fault)
                 await asyncio.sleep(step.lasts_ms / 1000)
-                self.outcome.faults[step.fault] += self._around.proxy.met
-                await self._around.proxy.set(Fault.NONE)
+                self.outcome.faults[step.fault] += network.met
+                await network.set(Fault.NONE)
             else:
-                await self._around.kill_backend(down_s=step.down_ms / 1000)
-                self._met(Victim.BACKEND)
+                await self._around.kill_server(server, down_s=step.down_ms / 1000)
+                self._met(step.victim)
 
     def _met(self, victim: Victim) -> None:
         self.outcome.kills[victim] += 1

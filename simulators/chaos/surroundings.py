@@ -1,4 +1,4 @@
-"""What is around the calls: a backend and a relay, real processes both, and the network between."""
+"""What is around the calls: backend, Redis and relay, real processes, and the network between."""
 
 import asyncio
 import signal
@@ -12,7 +12,8 @@ from typing import Self
 from devtools.paths import ROOT
 from devtools.ports import Ports
 from devtools.servers.backend import Backend
-from devtools.servers.server import Place, clean_environment
+from devtools.servers.server import Place, Server, clean_environment
+from devtools.servers.valkey import ValkeyServer
 from simulators.fault_proxy import FaultProxy, Target
 
 RESTART_S = 0.05
@@ -74,7 +75,7 @@ class KeptRelay:
 
 
 class Surroundings:
-    """``async with Surroundings(folder) as it``: backend, relay and proxy run."""
+    """``async with Surroundings(folder) as it``: backend, Redis, relay and proxies run."""
 
     def __init__(self, folder: Path, *, with_relay: bool = True) -> None:
         self.folder = folder
@@ -85,23 +86,31 @@ class Surroundings:
             port=ports.free(),
             metrics_port=ports.free(),
         )
+        self.redis = ValkeyServer(
+            Place(folder=folder / "redis", environ=clean_environment()), port=ports.free()
+        )
         self.proxy = FaultProxy(Target(host="127.0.0.1", port=self.backend.port))
+        self.redis_proxy = FaultProxy(Target(host="127.0.0.1", port=self.redis.port))
         self.environ: dict[str, str] = {}
         self.relay = KeptRelay(self.environ, folder / "logs" / "relay.log")
         self._with_relay = with_relay
         self._keeping: asyncio.Task[None] | None = None
-        self._backend_lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         self.outbox.mkdir(parents=True)
         await asyncio.to_thread(self.backend.start)
+        await asyncio.to_thread(self.redis.start)
         await self.proxy.__aenter__()
+        await self.redis_proxy.__aenter__()
         token = await asyncio.to_thread(self.backend.create_token, "agent")
         self.environ.update(
             clean_environment()
             | {
                 "BACKEND_URL": self.proxy.url,
                 "BACKEND_TOKEN": token,
+                "REDIS_URL": self.redis.url.replace(
+                    f":{self.redis.port}/", f":{self.redis_proxy.port}/"
+                ),
                 "VOICE_OUTBOX__FOLDER": str(self.outbox),
                 "VOICE_RELAY__METRICS_PORT": "0",
                 "PYTHONPATH": str(ROOT),
@@ -117,15 +126,16 @@ class Surroundings:
         if self._keeping is not None:
             await self.relay.stop()
             await self._keeping
+        await self.redis_proxy.__aexit__(kind, exc, at)
         await self.proxy.__aexit__(kind, exc, at)
+        await asyncio.to_thread(self.redis.stop)
         await asyncio.to_thread(self.backend.stop)
 
-    async def kill_backend(self, *, down_s: float) -> None:
-        """End the backend as a power cut does, and start it again."""
-        async with self._backend_lock:
-            await asyncio.to_thread(self.backend.kill9)
-            await asyncio.sleep(down_s)
-            await asyncio.to_thread(self.backend.start)
+    async def kill_server(self, server: Server, *, down_s: float) -> None:
+        """End a server as a power cut does, and start it again. Redis has then forgotten all."""
+        await asyncio.to_thread(server.kill9)
+        await asyncio.sleep(down_s)
+        await asyncio.to_thread(server.start)
 
     def undelivered(self) -> list[str]:
         """Names of the outbox files that are not settled."""
