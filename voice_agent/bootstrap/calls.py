@@ -12,6 +12,7 @@ from voice_agent.call.enrolment import Place, Pointer
 from voice_agent.call.ports import CallObserver
 from voice_agent.call.summaries import Summariser
 from voice_agent.domain.conversation import WindowLimits
+from voice_agent.state.handles import OwnHandles
 from voice_agent.state.outbox import Durability, Placement
 
 
@@ -32,12 +33,12 @@ def call_layers(
             folder=settings.outbox.folder, durability=Durability(settings.outbox.durability)
         )
     clock = SystemClock()
+    hot = hot_tier(settings, clock=clock, on_degraded=lambda on: observer.degraded("redis", on=on))
     return CallLayers(
         backend=backend,
         placement=placement,
-        hot=hot_tier(
-            settings, clock=clock, on_degraded=lambda on: observer.degraded("redis", on=on)
-        ),
+        handles=hot.handles if hot is not None else OwnHandles(clock),
+        hot=hot,
         clock=clock,
         new_id=new_id,
         observer=observer,

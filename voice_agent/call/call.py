@@ -28,6 +28,7 @@ from voice_agent.domain.events import Event, Summary
 from voice_agent.domain.ids import ConversationId
 from voice_agent.domain.patterns import Pattern, PatternSetting, pattern_of
 from voice_agent.state.codec import instant
+from voice_agent.state.handles import ProviderHandles
 from voice_agent.state.hot_lease import LEASE_S
 from voice_agent.state.hot_tier import HotTier
 from voice_agent.state.outbox import Header, Outbox, Placement
@@ -63,6 +64,8 @@ class CallLayers:
     new_id: Callable[[], str]
     observer: CallObserver
     summariser: Summariser
+    handles: ProviderHandles
+    """Of the speech model's sessions: shared where there is Redis, else this process's own."""
     hot: HotTier | None = None
     """Shared between pods; None: everything works on one."""
 
