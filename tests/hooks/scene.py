@@ -32,6 +32,7 @@ from voice_agent.room.persona import Persona
 from voice_agent.state import frames
 from voice_agent.state.codec import decode_event
 from voice_agent.state.frames import Frame, FrameType
+from voice_agent.state.handles import OwnHandles
 from voice_agent.state.outbox import Placement
 
 ADA = Speaker(identity=Identity("ada"))
@@ -214,7 +215,7 @@ async def _call(folder: Path) -> Call:
     nobody = Unwatched()
     layers = CallLayers(
         backend=None, placement=Placement(folder=folder), clock=SystemClock(), new_id=new_id,
-        observer=nobody, summariser=nobody,
+        observer=nobody, summariser=nobody, handles=OwnHandles(SystemClock()),
     )  # fmt: skip
     place = Place(room=RoomName("room"), job_id=JobId("job"))
     call = Call(settings=SETTINGS, layers=layers, pointer=Pointer(key="room"), place=place)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from voice_agent.aio.clock import SystemClock, new_id
-from voice_agent.call.call import Call, CallLayers, CallSettings, Place, Pointer
+from voice_agent.call.call import Call, CallLayers, CallSettings
+from voice_agent.call.enrolment import Place, Pointer
 from voice_agent.domain.conversation import WindowLimits
 from voice_agent.domain.events import Event, Message
 from voice_agent.domain.ids import JobId, RoomName
