@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Final
 
+from backend.errors import Unavailable
+
 log = logging.getLogger(__name__)
 
 Job = Callable[["Jobs"], Awaitable[None]]
@@ -71,14 +73,17 @@ class Jobs:
         while not self.stopping.is_set():
             try:
                 await job(self)
+                return
+            except Unavailable as exc:  # no fault of the job's: it goes on when it is back
+                log.warning(
+                    "job waits for a part that is away", extra={"job": name, "outcome": exc.code}
+                )
             except Exception as exc:
                 log.exception(
                     "job restarting", extra={"job": name, "error_type": type(exc).__name__}
                 )
-                await self.stopped(within_s=random.uniform(0, delay_s))  # noqa: S311 - jitter
-                delay_s = min(delay_s * 2, _LONGEST_RESTART_S)
-            else:
-                return
+            await self.stopped(within_s=random.uniform(0, delay_s))  # noqa: S311 - jitter
+            delay_s = min(delay_s * 2, _LONGEST_RESTART_S)
 
 
 @asynccontextmanager

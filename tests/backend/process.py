@@ -65,6 +65,12 @@ class Backend:
 
     def start(self) -> "Backend":
         """Start it and wait until it answers."""
+        self.spawn()
+        self.wait_ready()
+        return self
+
+    def spawn(self) -> None:
+        """Start it."""
         settings = {"VOICE_BACKEND__PORT": str(self.port)} | self._settings
         log = (self.folder / "backend.log").open("ab")
         with log:
@@ -75,12 +81,15 @@ class Backend:
                 stdout=log,
                 stderr=log,
             )
+
+    def wait_ready(self) -> None:
+        """Wait until it answers."""
+        assert self._process is not None
         deadline = time.monotonic() + READY_S
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"backend not ready: {self.log()[-2000:]}")
             time.sleep(0.02)
-        return self
 
     def token(self, scope: str = "admin", tenant: str = "acme", ttl_s: int | None = None) -> str:
         """Make a token with the command an operator uses."""

@@ -4,6 +4,7 @@
 - ``migrate``: numbered forward migrations under an advisory lock
 - ``store``: the ports, each method one transaction
 - ``tokens``, ``conversations``, ``writers``, ``ingest``, ``reading``, ``calls``: the statements
+- ``changes``: telling other replicas what has grown
 - ``heads``: the row that every change of a conversation locks or checks first
 
 READ COMMITTED, and one lock: whoever changes a conversation holds its row, so positions become

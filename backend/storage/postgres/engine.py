@@ -7,7 +7,8 @@ new connections by itself as soon as the database is back.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ T = TypeVar("T")
 
 MAX_WAITING: Final = 2_000
 """Requests that may wait for a connection; more are refused with 503: they would time out."""
+APPLICATION: Final = "throughline-backend"
 MAX_ATTEMPTS: Final = 5
 _RETRY_S: Final = 0.02
 _CLOSE_S: Final = 5.0
@@ -76,12 +78,29 @@ class Engine:
         """A replica that froze or lost its network must not keep a conversation's lock."""
         deadline_ms = str(round(self._timeout_s * 1000))
         return {
-            "application_name": "throughline-backend",
+            "application_name": APPLICATION,
             "jit": "off",  # the statements are short: compiling one costs more than it saves
             "statement_timeout": deadline_ms,
             "idle_in_transaction_session_timeout": deadline_ms,
             "default_transaction_isolation": "read committed",
         }
+
+    @asynccontextmanager
+    async def own_connection(self) -> AsyncIterator[Db]:
+        """Connect beside the pool, for as long as it is needed; raise Unavailable."""
+        try:
+            db = await asyncpg.connect(
+                self._url,
+                timeout=self._timeout_s,
+                command_timeout=self._timeout_s,
+                server_settings={"application_name": APPLICATION},
+            )
+            try:
+                yield db
+            finally:
+                db.terminate()
+        except FAILURES as exc:
+            raise translated(exc) from exc
 
     async def close(self) -> None:
         """Wait for what was begun, then close every connection."""

@@ -1,12 +1,12 @@
 """The storage ports on PostgreSQL: each method is one transaction on a connection of the pool."""
 
-import asyncio
 from collections.abc import Sequence
 
 from backend.errors import Unavailable
 from backend.storage.migrations import Migration
 from backend.storage.ports import Tell
 from backend.storage.postgres import calls, conversations, ingest, reading, tokens, writers
+from backend.storage.postgres.changes import Changes
 from backend.storage.postgres.engine import Db, Engine
 from backend.storage.postgres.migrate import migrate
 from backend.storage.records import (
@@ -33,7 +33,7 @@ class PostgresStorage:
 
     def __init__(self, url: str, *, connections: int, timeout_s: float) -> None:
         self._engine = Engine(url, connections=connections, timeout_s=timeout_s)
-        self._tells: list[Tell] = []
+        self._changes = Changes(self._engine)
         self.migrated: list[Migration] = []
 
     async def open(self) -> None:
@@ -96,7 +96,7 @@ class PostgresStorage:
         cleared = await self._engine.transact(
             conversations.clear, tenant, id_, event_id, reason, now_ms
         )
-        self._tell(Change(tenant=tenant, conversation_id=id_))
+        self._changes.made(Change(tenant=tenant, conversation_id=id_))
         return cleared
 
     async def has_dropped(self, tenant: str, id_: str, session_number: int, now_ms: int) -> bool:
@@ -129,7 +129,7 @@ class PostgresStorage:
         standing = await self._engine.transact(
             writers.end, tenant, id_, writer_id, end, now_ms=now_ms
         )
-        self._tell(Change(tenant=tenant, conversation_id=id_))
+        self._changes.made(Change(tenant=tenant, conversation_id=id_))
         return standing
 
     async def store_events(self, tenant: str, batch: Batch, *, now_ms: int) -> Stored:
@@ -138,22 +138,12 @@ class PostgresStorage:
         if answer is None:
             answer = await self._engine.transact(ingest.store_locked, tenant, batch, now_ms)
         stored, change = answer
-        self._tell(change)
+        self._changes.made(change)
         return stored
 
     async def follow_changes(self, tell: Tell) -> None:
-        """Tell of this replica's own commits; those of others (LISTEN) are to come."""
-        self._tells.append(tell)
-        try:
-            tell(None)
-            await asyncio.Event().wait()
-        finally:
-            self._tells.remove(tell)
-
-    def _tell(self, change: Change | None) -> None:
-        if change is not None:
-            for tell in self._tells:
-                tell(change)
+        """Call ``tell`` after each commit of any replica."""
+        await self._changes.follow(tell)
 
     async def open_call(self, by: Token, call: Call, *, new_conversation: bool) -> None:
         """Store a new room of a conversation."""
