@@ -4,8 +4,9 @@ Tests look at what is in the file: what a killed process would have left.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from voice_agent.call.opening import Opening
 from voice_agent.domain.conversation import WindowLimits
 from voice_agent.domain.events import ErrorReported, Event, Message, Speaker, TurnEnded, TurnStarted
 from voice_agent.domain.ids import Identity, JobId, RoomName
+from voice_agent.domain.turns import SLACK_S
 from voice_agent.room.agent import CallSide, VoiceAgent
 from voice_agent.room.listener import Listener
 from voice_agent.room.persona import Persona
@@ -92,6 +94,13 @@ class Scene:
         assert [e.ordinal for e in found] == list(range(1, len(found) + 1))
         return found
 
+    def file_text(self) -> str:
+        """The outbox file as it is."""
+        return "".join(p.read_bytes().decode(errors="replace") for p in self.folder.iterdir())
+
+    def events_of(self, kind: type[Any]) -> list[Any]:
+        return [e for e in self.events() if isinstance(e.body, kind)]
+
     def bodies(self, kind: type[Any]) -> list[Any]:
         return [e.body for e in self.events() if isinstance(e.body, kind)]
 
@@ -122,6 +131,9 @@ class Scene:
     async def until_said(self, *texts: str, role: str = "user") -> None:
         await wait_for(lambda: self.said(role) == list(texts), what=f"{role} said {texts}")
 
+    async def until_answered(self, text: str) -> None:
+        await wait_for(lambda: text in self.said("assistant"))
+
     async def until_errors(self, count: int) -> None:
         await wait_for(lambda: len(self.bodies(ErrorReported)) == count)
 
@@ -145,6 +157,11 @@ class Scene:
         self.loudspeaker.plays_at_once = True
         self.loudspeaker.finish()
 
+    async def a_moment_later(self) -> None:
+        """Let a little more time pass than two clocks may differ by."""
+        began = time.monotonic()
+        await wait_for(lambda: time.monotonic() - began > 1.5 * SLACK_S)
+
     async def idle(self) -> None:
         """Wait until nobody speaks and nothing is prepared."""
         await wait_for(lambda: self.session.agent_state == "listening")
@@ -154,7 +171,8 @@ class Scene:
         """End the call as a job does: the session first, then the record of the end."""
         if not self.is_over:
             self.is_over = True
-            await self.session.aclose()
+            with suppress(ConnectionError):
+                await self.session.aclose()
             self.call.end("caller_left")
 
 

@@ -48,6 +48,7 @@ class Turns:
         self._unheard: list[_Turn] = []  # people's turns whose words have not come, oldest first
         self._halves: dict[ItemId | None, tuple[_Turn, Message]] = {}
         self._by_speech: dict[SpeechId, _Turn] = {}
+        self._unbegun: list[SpeechId] = []  # created, and nobody has heard them yet
         self._open: dict[TurnId, _Turn] = {}
 
     @property
@@ -140,27 +141,43 @@ class Turns:
         return self._end(turn) if is_idle else []
 
     def user_typed(self, message: Message) -> list[Entry]:
-        """A typed line is a turn of its own."""
+        """A typed line is a turn of its own, with the reply that was made for it."""
+        speech_id = self._take_speech_for_typed()
         entries, turn = self._next(message.speaker)
         self._hear(turn, in_order=False)
         turn.is_over = True
+        if speech_id is not None:
+            self._assign(speech_id, turn)
         return [*entries, (turn.turn_id, message)]
 
     def speech_created(self, speech_id: SpeechId) -> list[Entry]:
-        """The agent is about to speak; some speeches are discarded unheard."""
-        entries: list[Entry] = []
-        if self._current is None:
-            entries = self._begin(by_user=False, speaker=None)
-        assert self._current is not None
-        self._current.speeches.add(speech_id)
-        self._by_speech[speech_id] = self._current
-        return entries
+        """The agent is about to speak; some speeches are discarded unheard.
 
-    def agent_began(self, speech_id: SpeechId | None) -> None:
-        """A reply is heard: what it answers is over."""
-        turn = self._by_speech.get(speech_id) if speech_id else None
+        It answers whoever speaks or spoke last. If nobody did, its turn begins when it is heard:
+        the line it answers may be announced only then.
+        """
+        self._unbegun.append(speech_id)
+        if self._current is not None:
+            self._assign(speech_id, self._current)
+        return []
+
+    def agent_began(self, speech_id: SpeechId | None) -> list[Entry]:
+        """A reply is heard, or a tool works for it: what it answers is over."""
+        if speech_id is None:
+            return []
+        entries: list[Entry] = []
+        if speech_id in self._unbegun and speech_id not in self._by_speech:
+            listening = self._current
+            entries = self._begin(by_user=False, speaker=None)
+            assert self._current is not None
+            self._assign(speech_id, self._current)
+            self._current = listening or self._current
+        if speech_id in self._unbegun:
+            self._unbegun.remove(speech_id)
+        turn = self._by_speech.get(speech_id)
         if turn is not None:
             turn.is_over = True
+        return entries
 
     def agent_acted(self, turn_id: TurnId | None) -> None:
         """The agent called a tool: the turn is answered even if nothing is said."""
@@ -170,12 +187,13 @@ class Turns:
 
     def agent_said(self, speech_id: SpeechId | None, message: Message) -> list[Entry]:
         """A reply, or the part of it that was heard, became final."""
+        entries = self.agent_began(speech_id)
         turn = self._by_speech.get(speech_id) if speech_id else self._current
         if turn is None:
-            return [(None, message)]
+            return [*entries, (None, message)]
         turn.agent_spoke = turn.is_over = True
         turn.cut = turn.cut or message.interrupted
-        return [(turn.turn_id, message)]
+        return [*entries, (turn.turn_id, message)]
 
     def measured(self, turn_id: TurnId | None, delays: Mapping[str, float]) -> None:
         """Note the delays (s) of a turn; the first figure of each name counts."""
@@ -185,6 +203,8 @@ class Turns:
 
     def speech_done(self, speech_id: SpeechId, *, interrupted: bool) -> list[Entry]:
         """A speech ended, was cut short, or was discarded before anybody heard it."""
+        if speech_id in self._unbegun:
+            self._unbegun.remove(speech_id)
         turn = self._by_speech.pop(speech_id, None)
         if turn is None:
             return []
@@ -242,6 +262,21 @@ class Turns:
         if turn in self._unheard:
             at = self._unheard.index(turn)
             del self._unheard[0 if in_order else at : at + 1]
+
+    def _take_speech_for_typed(self) -> SpeechId | None:
+        """The speech that answers a typed line: it is created before the line is announced."""
+        alone = [one for one in self._unbegun if one not in self._by_speech]
+        if not self._unbegun:
+            return None
+        speech_id = alone[0] if alone else self._unbegun[-1]
+        former = self._by_speech.pop(speech_id, None)
+        if former is not None:
+            former.speeches.discard(speech_id)
+        return speech_id
+
+    def _assign(self, speech_id: SpeechId, turn: _Turn) -> None:
+        turn.speeches.add(speech_id)
+        self._by_speech[speech_id] = turn
 
     def _next(self, speaker: Speaker | None) -> tuple[list[Entry], _Turn]:
         """Leave the current turn for a new one of a person."""

@@ -28,26 +28,24 @@ class Words:
 
         None: nobody heard these words, and the item is their only record. Items come in the order
         of speech, so what was heard before the pieces of this one is in no item at all. A text
-        that is not what was heard was edited on the way: it stands for the oldest turn that waits.
+        that nobody heard was edited on the way, if anything waits: it takes one piece, so that
+        whatever later items may repeat is still there.
         """
-        first, end = _run([words for words, _ in self._waiting], text.split())
-        if end == first and self._waiting:
-            oldest = self._waiting[0][1]
-            end = sum(turn_id == oldest for _, turn_id in self._waiting)
+        end = _end_of_run([words for words, _ in self._waiting], text.split())
         turn_id: TurnId | None = None
-        for _ in range(end):
+        for _ in range(end or min(1, len(self._waiting))):
             turn_id = self._waiting.popleft()[1]
         return turn_id
 
 
-def _run(pieces: list[list[str]], words: list[str]) -> tuple[int, int]:
-    """Find the first run of ``pieces`` that is ``words``; an empty run if there is none."""
+def _end_of_run(pieces: list[list[str]], words: list[str]) -> int:
+    """Where the first run of ``pieces`` ends that is ``words``; 0 if there is none."""
     for first in range(len(pieces)):
         heard: list[str] = []
         for end in range(first, len(pieces)):
             heard += pieces[end]
             if heard == words:
-                return first, end + 1
+                return end + 1
             if len(heard) >= len(words):
                 break
-    return 0, 0
+    return 0

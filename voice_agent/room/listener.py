@@ -111,7 +111,7 @@ class Listener:
     def _handle_agent_state(self, event: lk.AgentStateChangedEvent) -> None:
         turns = self._recorder.turns
         if event.new_state == "speaking":
-            turns.agent_began(self._current_speech())
+            self._recorder.record_all(turns.agent_began(self._current_speech()))
         self._recorder.record(AgentState(state=event.new_state), turns.current)
 
     @_contained
@@ -248,6 +248,7 @@ class Listener:
 
     @_contained
     def _handle_tool(self, event: lk.ToolExecutionUpdatedEvent) -> None:
+        self._recorder.record_all(self._recorder.turns.agent_began(self._current_speech()))
         turn_id = self._current_turn()
         self._recorder.record_all(self._tools.updated(event, turn_id))
         if isinstance(event.update, lk.ToolCallStarted):
