@@ -178,7 +178,7 @@ def translated(exc: BaseException) -> Unavailable | Malformed:
 def place_of(url: str) -> str:
     """Name a database without its user and password."""
     parts = urlsplit(url)
-    return f"{parts.hostname or 'on a local socket'}:{parts.port or 5432}{parts.path}"
+    return f"{parts.netloc.rpartition('@')[2] or 'on a local socket'}{parts.path}"
 
 
 def _said(exc: BaseException) -> str:
