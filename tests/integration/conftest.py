@@ -9,7 +9,6 @@ from backend_client import BackendClient, backend_http
 from devtools.servers.valkey import ValkeyServer
 from simulators.fault_proxy import FaultProxy, Target
 from tests.backend.process import Backend
-from tests.support.pods import MakePod, Pod
 from voice_agent.aio.clock import SystemClock
 from voice_agent.state.hot_client import HotClient, RedisPlace, connect
 
@@ -50,20 +49,6 @@ async def proxy(backend: Backend) -> AsyncIterator[FaultProxy]:
     """A proxy before the backend that can misbehave."""
     async with FaultProxy(Target(host="127.0.0.1", port=backend.port)) as proxy:
         yield proxy
-
-
-@pytest.fixture
-def make_pod(tmp_path: Path, proxy: FaultProxy, token: str) -> MakePod:
-    """Make a pod whose backend is behind ``proxy``, without Redis."""
-
-    def make(name: str, *, with_relay: bool = True, **environ: str) -> Pod:
-        folder = tmp_path / name
-        folder.mkdir()
-        told = {"BACKEND_URL": proxy.url, "BACKEND_TOKEN": token, **environ}
-        kept = {name: value for name, value in told.items() if value}
-        return Pod(folder, kept, with_relay=with_relay)
-
-    return make
 
 
 @pytest.fixture

@@ -15,9 +15,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+
 from devtools.paths import ROOT
 from devtools.servers.server import clean_environment
 from simulators.chaos.surroundings import KeptRelay
+from simulators.fault_proxy import FaultProxy
 
 WITHIN_S = 25.0
 MakePod = Callable[..., "Pod"]
@@ -169,3 +172,17 @@ class Pod:
                 except ValueError:
                     found.append({"message": each})
         return found
+
+
+@pytest.fixture
+def make_pod(tmp_path: Path, proxy: FaultProxy, token: str) -> MakePod:
+    """Make a pod whose backend is behind ``proxy``; without Redis unless told."""
+
+    def make(name: str, *, with_relay: bool = True, **environ: str) -> Pod:
+        folder = tmp_path / name
+        folder.mkdir()
+        told = {"BACKEND_URL": proxy.url, "BACKEND_TOKEN": token, **environ}
+        kept = {name: value for name, value in told.items() if value}
+        return Pod(folder, kept, with_relay=with_relay)
+
+    return make
