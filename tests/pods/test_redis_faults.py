@@ -205,3 +205,32 @@ def _heard_of(backend: Backend, token: str, talk: str, job: ScriptedJob) -> int:
         told = http.post(f"/v1/conversations/{talk}/writers", json=newcomer).json()
     said = {one["writer_id"]: int(one["last_ordinal"]) for one in told["previous"]}
     return said.get(job.ready["writer"], 0)
+
+
+@pytest.mark.parametrize("backend_too", [False, True])
+async def test_a_call_begins_while_redis_is_silent_and_is_shared_when_it_is_back(
+    backend: Backend,
+    token: str,
+    make_pod: MakePod,
+    proxy: FaultProxy,
+    own_valkey: ValkeyServer,
+    *,
+    backend_too: bool,
+) -> None:
+    talk = resolve(backend, token, f"silent-at-start-{backend_too}")
+    told = {**own_valkey.env, **NAMED}
+    async with FaultProxy(Target(host="127.0.0.1", port=own_valkey.port)) as network:
+        url = own_valkey.url.replace(f":{own_valkey.port}/", f":{network.port}/")
+        behind = {**told, "REDIS_URL": url}
+        async with make_pod("a", **behind) as a, looking_into(told) as cache:
+            await network.set(Fault.SILENT)
+            if backend_too:
+                await proxy.set(Fault.REFUSE)
+            first = await (await a.dial("x", conversation=talk)).load()
+            await first.say("one")
+            assert network.met
+            await network.set(Fault.NONE)
+            await proxy.set(Fault.NONE)
+            await tail_holds(cache, talk, twice("one"))
+            await wait_for(lambda: texts(backend, token, talk) == twice("one"), within_s=20)
+            await first.hang_up()
