@@ -30,7 +30,8 @@ def main(argv: list[str]) -> int:
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dev.py", description="Throughline on this machine.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    verbs.add_parser("run", help="set up, start everything, print the page's address")
+    up = verbs.add_parser("run", help="set up, start everything, print the page's address")
+    up.add_argument("--postgres", action="store_true", help="store in PostgreSQL, not in SQLite")
     verbs.add_parser("test", help="set up and run all tests (what follows is given to pytest)")
     verbs.add_parser("demo", help="set up and play the scripted proof in a real room")
     verbs.add_parser("chaos", help="kill everything around many calls, check that nothing is lost")
@@ -61,7 +62,7 @@ def _plain(given: argparse.Namespace) -> int:
     match given.verb:
         case "run":
             setup.ensure("run")
-            return run.run()
+            return run.run(on_postgres=given.postgres)
         case "stop":
             return run.stop()
         case "check":

@@ -16,7 +16,7 @@ from devtools.servers.server import Server
 
 FILE = "running.json"
 LOCK = "running.lock"
-ORDER = ("worker", "backend", "valkey", "livekit")
+ORDER = ("worker", "backend", "postgres", "valkey", "livekit")
 PATIENCE_S = {"worker": 15.0}
 
 

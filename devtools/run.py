@@ -26,12 +26,12 @@ KEPT_LOGS = ".1"
 STOP_S = 60.0
 
 
-def run(folder: Path = RUN) -> int:
+def run(folder: Path = RUN, *, on_postgres: bool = False) -> int:
     """Start the system and keep it up until a signal; 0 after a clean end."""
     os.umask(0o077)  # conversations, logs and secrets: for nobody else's eyes
     try:
         with locks.held(folder / ledger.LOCK):
-            return _run_alone(folder)
+            return _run_alone(folder, on_postgres=on_postgres)
     except locks.Taken:
         held = ledger.read(folder)
         say(
@@ -41,13 +41,13 @@ def run(folder: Path = RUN) -> int:
         return 0
 
 
-def _run_alone(folder: Path) -> int:
+def _run_alone(folder: Path, *, on_postgres: bool) -> int:
     ended = ledger.end_left_over(folder)
     if ended:
         say(f"ended {ended} processes that an earlier run had left behind")
     disk.require({folder: figures.START_MB}, what="a start (data and logs)")
     held = secret_store.load(folder / "secrets.json")
-    system = System(_plan(folder, held))
+    system = System(_plan(folder, held, on_postgres=on_postgres))
     book = Bookkeeper(folder, mark=system.place.mark, watcher=os.getpid())
     for server in system.servers:
         server.on_spawn = book.spawned
@@ -66,14 +66,17 @@ def _run_alone(folder: Path) -> int:
     return 0
 
 
-def _plan(folder: Path, held: Secrets) -> Plan:
+def _plan(folder: Path, held: Secrets, *, on_postgres: bool) -> Plan:
     place = Place(folder=folder, environ=environment(os.environ))
     ports = Ports(say)
 
     def chosen(name: str, default: int, what: str) -> int:
         return ports.near(port_from(place.environ, name, default), what=what)
 
-    own_database = DATABASE in place.environ or not (folder / "data" / "backend.db").exists()
+    if on_postgres and DATABASE in place.environ:
+        raise DevError(f"--postgres and {DATABASE} name two databases: leave one of them out")
+    in_file = not on_postgres and DATABASE not in place.environ
+    is_known = in_file and (folder / "data" / "backend.db").exists()
     return Plan(
         place=place,
         livekit=LiveKitConfig(
@@ -95,7 +98,8 @@ def _plan(folder: Path, held: Secrets) -> Plan:
             chosen("VOICE_RELAY__METRICS_PORT", 8484, "the relay's metrics"),
         ),
         redis_password=held.redis_password,
-        token=None if own_database else held.backend_token,
+        token=held.backend_token if is_known else None,
+        postgres_port=ports.near(5433, what="PostgreSQL") if on_postgres else None,
     )
 
 
@@ -123,12 +127,15 @@ def _start(system: System, held: Secrets, book: Bookkeeper) -> None:
     with Progress().shown() as progress, progress.step("LiveKit, Valkey, backend and worker"):
         system.start()
     token = system.backend.token
-    secret_store.remember_token(folder / "secrets.json", held, token)
+    if system.postgres is None and DATABASE not in system.place.environ:
+        secret_store.remember_token(folder / "secrets.json", held, token)
     url = system.page_url
     env_file.write(folder / "env", system.env)
     book.opened(url)
     say()
     say(f"Talk to it:  {url}")
+    if system.postgres is not None:
+        say(f"Its log:     {shown(system.postgres.data)} (PostgreSQL)")
     say(f"Join it:     source {shown(folder / 'env')}    (started in"
         f" {time.monotonic() - began_at:.1f} s; logs in {shown(folder / 'logs')})")  # fmt: skip
     say("Ctrl-C stops everything.")

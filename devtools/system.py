@@ -1,4 +1,4 @@
-"""The whole system: LiveKit, Valkey, backend and worker, begun side by side, ended in order."""
+"""The whole system: LiveKit, Valkey, backend with its database, worker; ended in order."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +9,7 @@ from typing import Self
 from devtools.ports import Ports
 from devtools.servers.backend import Backend
 from devtools.servers.livekit import LiveKitConfig, LiveKitServer
+from devtools.servers.postgres import PostgresServer
 from devtools.servers.server import Cancelled, Place, Server
 from devtools.servers.valkey import ValkeyServer
 from devtools.servers.worker import Worker
@@ -27,6 +28,7 @@ class Plan:
         worker_ports: health, metrics, the relay's metrics.
         worker_environ: what the worker alone is started with.
         token: an admin token that the database knows already.
+        postgres_port: the backend stores in a PostgreSQL there; None: in SQLite.
     """
 
     place: Place
@@ -37,6 +39,7 @@ class Plan:
     worker_environ: Mapping[str, str] = field(default_factory=dict)
     redis_password: str | None = None
     token: str | None = None
+    postgres_port: int | None = None
 
     @classmethod
     def on_free_ports(
@@ -59,7 +62,7 @@ class Plan:
 
 
 class System:
-    """The four servers of one plan, as a context manager or by ``start`` and ``stop``."""
+    """The servers of one plan, as a context manager or by ``start`` and ``stop``."""
 
     def __init__(self, plan: Plan) -> None:
         place = plan.place
@@ -67,7 +70,16 @@ class System:
         self.livekit = LiveKitServer(place, config=plan.livekit)
         self.valkey = ValkeyServer(place, port=plan.valkey_port, password=plan.redis_password)
         port, metrics_port = plan.backend_ports
-        self.backend = Backend(place, port=port, metrics_port=metrics_port, uses=[self.livekit])
+        self.postgres = (
+            PostgresServer(place, port=plan.postgres_port) if plan.postgres_port else None
+        )
+        self.backend = Backend(
+            place,
+            port=port,
+            metrics_port=metrics_port,
+            uses=[self.livekit],
+            postgres=self.postgres,
+        )
         if plan.token is not None:
             self.backend.use_token(plan.token)
         self.worker = Worker(
@@ -79,7 +91,8 @@ class System:
     @property
     def servers(self) -> tuple[Server, ...]:
         """All of them, in the order in which they end."""
-        return (self.worker, self.backend, self.valkey, self.livekit)
+        database = () if self.postgres is None else (self.postgres,)
+        return (self.worker, self.backend, *database, self.valkey, self.livekit)
 
     @property
     def env(self) -> dict[str, str]:
@@ -104,8 +117,13 @@ class System:
         Raises:
             DevError: which one cannot start, and why. The others may run: ``stop`` ends them.
         """
-        self._at_once(self.livekit.start, self.valkey.start, lambda: self.backend.token)
+        self._at_once(self.livekit.start, self.valkey.start, self._prepare_backend)
         self._at_once(self.backend.start, self.worker.start)
+
+    def _prepare_backend(self) -> None:
+        if self.postgres is not None:
+            self.postgres.start()
+        _ = self.backend.token  # made by a process that needs the database and nothing else
 
     def _at_once(self, *calls: Callable[[], object]) -> None:
         with ThreadPoolExecutor(len(calls)) as pool:

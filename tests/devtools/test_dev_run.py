@@ -54,12 +54,14 @@ class Running:
 
 
 @asynccontextmanager
-async def verb(name: str, folder: Path, **environ: str) -> AsyncIterator[Running]:
+async def verb(
+    name: str, folder: Path, *, options: str = "", **environ: str
+) -> AsyncIterator[Running]:
     """Call ``run`` or ``stop``; whatever is left of it is ended with the block."""
     mark = processes.new_mark()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-c", f"{CALL}sys.exit(run.{name}(Path(sys.argv[1])))", str(folder)),
+        *("-c", f"{CALL}sys.exit(run.{name}(Path(sys.argv[1]){options}))", str(folder)),
         cwd=ROOT,
         env={**os.environ, **environ, processes.MARK: mark},
         stdout=asyncio.subprocess.PIPE,
@@ -109,6 +111,36 @@ async def _can_be_joined(running: Running, folder: Path) -> None:
         assert listed.status_code == 200
         for name in ("METRICS_URL", "BACKEND_METRICS_URL", "RELAY_METRICS_URL"):
             assert "# TYPE" in (await http.get(names[name])).text, name
+
+
+async def test_a_run_on_postgresql_keeps_its_conversations_and_survives_its_end(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "run"
+    on_postgres = ", on_postgres=True"
+    async with verb("run", folder, options=on_postgres) as first:
+        await first.says(READY)
+        await _can_be_joined(first, folder)
+        key = await _conversation_of(folder, "kept")
+        first.process.kill()
+        await first.process.wait()
+    async with verb("run", folder, options=on_postgres) as second:
+        await second.says(READY)
+        assert await _conversation_of(folder, "kept") == key
+        server = ledger.read(folder).servers["postgres"]  # type: ignore[union-attr]
+        server.signal(signal.SIGKILL)
+        await second.says("postgres is back after ")
+        assert await second.ends(signal.SIGINT) == 0
+        assert "nothing is left running" in second.said[-1]
+        assert processes.marked(second.mark) == []
+
+
+async def _conversation_of(folder: Path, key: str) -> str:
+    names = env_file.read(folder / "env")
+    admin = {"Authorization": f"Bearer {names['BACKEND_TOKEN']}"}
+    async with httpx.AsyncClient(base_url=names["BACKEND_URL"], headers=admin) as http:
+        found = await http.post("/v1/conversations:resolve", json={"key": key})
+        return str(found.json()["id"])
 
 
 async def test_what_a_killed_run_left_behind_is_ended_by_the_next_one(tmp_path: Path) -> None:
