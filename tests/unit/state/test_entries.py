@@ -56,6 +56,16 @@ def test_a_transcript_that_came_after_the_reply_to_it_stands_before_it() -> None
     assert words(late[2:]) == ["question", "answer", "next"]  # the beginnings were trimmed
 
 
+def test_a_turn_stands_where_it_began_though_its_words_came_after_another_turns() -> None:
+    late = [
+        entry("a", 1, TurnStarted(initiator="user"), turn="t1"),
+        entry("a", 2, TurnStarted(initiator="user"), turn="t2"),
+        entry("a", 3, user("second"), turn="t2"),
+        entry("a", 4, user("first"), turn="t1"),
+    ]
+    assert words(late) == ["first", "second"]
+
+
 def test_what_was_cleared_is_not_shown() -> None:
     said = [
         entry("a", 1, user("before"), session=0),
