@@ -124,15 +124,15 @@ async def test_a_run_on_postgresql_keeps_its_conversations_and_survives_its_end(
         key = await _conversation_of(folder, "kept")
         first.process.kill()
         await first.process.wait()
-    async with verb("run", folder, options=on_postgres) as second:
-        await second.says(READY)
-        assert await _conversation_of(folder, "kept") == key
-        server = ledger.read(folder).servers["postgres"]  # type: ignore[union-attr]
-        server.signal(signal.SIGKILL)
-        await second.says("postgres is back after ")
-        assert await second.ends(signal.SIGINT) == 0
-        assert "nothing is left running" in second.said[-1]
-        assert processes.marked(second.mark) == []
+        async with verb("run", folder, options=on_postgres) as second:
+            await second.says(READY)
+            assert await _conversation_of(folder, "kept") == key
+            server = ledger.read(folder).servers["postgres"]  # type: ignore[union-attr]
+            server.signal(signal.SIGKILL)
+            await second.says("postgres is back after ")
+            assert await second.ends(signal.SIGINT) == 0
+            assert "nothing is left running" in second.said[-1]
+            assert processes.marked(second.mark) == []
 
 
 async def _conversation_of(folder: Path, key: str) -> str:
