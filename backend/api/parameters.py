@@ -12,7 +12,7 @@ BIG = 2**53 - 1
 
 ConversationId = Annotated[str, Path(pattern=_ID)]
 WriterId = Annotated[str, Path(pattern=_ID)]
-Room = Annotated[str, Path(min_length=1, max_length=128)]
+Room = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[^\x00]*$")]
 Position = Annotated[int, Query(ge=0, le=BIG)]
 SessionNumber = Annotated[int | None, Query(ge=0, le=BIG)]
 Cursor = Annotated[str | None, Query(pattern=_ID)]

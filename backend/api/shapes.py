@@ -11,7 +11,8 @@ from backend.storage.records import Conversation, Owner, PreviousWriter
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", examples=["01a1fc5d-8bad-7388"])]
 Ordinal = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Fence = Annotated[int, Meta(ge=1, le=2**53 - 1)]
-Text = Annotated[str, Meta(min_length=1, max_length=256)]
+Text = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00]*\Z")]
+"""PostgreSQL holds no U+0000 in a text."""
 Instant = Annotated[
     str,
     Meta(description="RFC 3339, UTC, milliseconds", extra_json_schema={"format": "date-time"}),

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.backend.log_client import AT, Log, event, fresh, message, ok, refused
+from tests.backend.log_client import AT, Json, Log, event, fresh, message, ok, refused
 from tests.backend.waiting import eventually
 
 AT_MS = 1_795_233_600_123
@@ -181,3 +181,24 @@ def test_a_conversation_with_a_live_writer_never_rested(log: Log) -> None:
 )
 def test_a_malformed_registration_is_refused(log: Log, body: dict[str, object]) -> None:
     refused(log.http.post(f"{log.path}/writers", json=body), 400)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (":resolve", {"key": "a\0b"}),
+        ("/{id}/writers", {"writer_id": "w", "kind": "call", "started_at": AT, "room": "a\0b"}),
+        ("/{id}/writers", {"writer_id": "w", "kind": "call", "started_at": AT, "job_id": "\0"}),
+        ("/{id}/writers/w/end", {"reason": "a\0b", "at": AT}),
+    ],
+)
+def test_a_text_with_a_nul_is_refused_because_postgresql_cannot_hold_it(
+    log: Log, path: str, body: Json
+) -> None:
+    refused(log.http.post(f"/v1/conversations{path.format(id=log.id)}", json=body), 400)
+
+
+def test_the_words_of_an_event_may_hold_any_character(log: Log) -> None:
+    log.register("w")
+    log.store("w", message(1, text="a\0b\u2028\U0001f600"))
+    assert log.texts() == ["a\0b\u2028\U0001f600"]
