@@ -7,6 +7,7 @@ BackendError
 ├── Denied         the token does not allow it
 ├── Malformed      never again like this: the request is wrong
 ├── TooLarge       split it
+├── PreconditionFailed  what is to be changed is not what the caller saw: read it again
 ├── Unsupported    another content type than JSON
 ├── NotBuilt       a later version of this backend answers it
 └── StartRefused   the program cannot start: one line says why and what to do
@@ -66,6 +67,10 @@ class Malformed(BackendError):
 
 class TooLarge(BackendError):
     """More than one request may carry: split it."""
+
+
+class PreconditionFailed(BackendError):
+    """What is to be changed has changed meanwhile: read it again, decide again."""
 
 
 class Unsupported(BackendError):

@@ -1,5 +1,6 @@
 """Puts the application together: the only place of the backend that names concrete classes."""
 
+import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,12 +9,14 @@ from fastapi import FastAPI
 from backend.api import (
     calls,
     conversations,
+    copies,
     events,
     health,
     pages,
     problems,
+    profiles,
+    search,
     stream,
-    unbuilt,
     writers,
 )
 from backend.api.contract import document
@@ -23,6 +26,7 @@ from backend.calls.opening import Opening
 from backend.calls.rooms import Rooms
 from backend.jobs import supervised
 from backend.service.access import Access
+from backend.service.indexing import index
 from backend.service.live import Live
 from backend.settings import Settings
 from backend.storage.choice import open_storage
@@ -33,7 +37,9 @@ _ROUTERS = (
     events.router,
     stream.router,
     calls.router,
-    unbuilt.router,
+    search.router,
+    copies.router,
+    profiles.router,
     health.router,
 )
 
@@ -52,6 +58,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         try:
             async with supervised(drain_s=settings.drain_s) as jobs:
                 jobs.start("live", live.run)
+                jobs.start("index", functools.partial(index, storage))
                 if settings.has_livekit:
                     jobs.start("dispatcher", dispatcher.run)
                 yield

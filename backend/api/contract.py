@@ -41,6 +41,7 @@ _PROBLEMS: Final = {
     "403": "The token's scope does not reach this",
     "404": "Unknown, or of another tenant",
     "409": "Conflict",
+    "412": "If-Match does not fit what is stored",
     "413": "Too large",
     "415": "Not application/json",
     "501": "Not built yet",
@@ -107,6 +108,7 @@ def _schemas() -> Json:
             "type": "array",
             "items": {"$ref": _REF.format(name="Event")},
         }
+    schemas["HitOut"]["properties"]["event"] = {"$ref": _REF.format(name="Event")}
     schemas["EventsIn"]["properties"]["events"]["maxItems"] = 500
     text = json.dumps(schemas).replace(r"\\Z", "$")  # Python's end of text, in ECMA's words
     plain: Json = json.loads(text)

@@ -74,6 +74,29 @@ class CallIn(Struct, kw_only=True):
     name: Annotated[str, Meta(max_length=128)] | None = None
 
 
+class ForkIn(Struct, kw_only=True):
+    """A fork; without ``up_to_event_id`` the whole newest session."""
+
+    conversation_id: Id | None = None
+    up_to_event_id: Id | None = None
+
+
+class ProfileIn(Struct, kw_only=True):
+    """What is kept about a person: facts of others, and what the person likes."""
+
+    context: dict[str, Any] = {}  # Any: the application's own facts
+    preferences: dict[str, Any] = {}  # Any: see context
+
+
+class ProfileOut(Struct, kw_only=True):
+    """What is kept about a person."""
+
+    identity: str
+    context: dict[str, Any]  # Any: see ProfileIn
+    preferences: dict[str, Any]  # Any: see ProfileIn
+    updated_at: Instant
+
+
 class OwnerOut(Struct, kw_only=True):
     """The writer whose lease is alive."""
 
@@ -179,6 +202,20 @@ class MessagesOut(Struct, kw_only=True):
 
     items: list[Raw]
     next: Id | None
+
+
+class HitOut(Struct, kw_only=True):
+    """A message that was found. ``score``: higher is better, comparable within one answer."""
+
+    event: Raw
+    score: float
+
+
+class HitsOut(Struct, kw_only=True):
+    """What was found, best first. There are no further pages: ask for more with ``limit``."""
+
+    items: list[HitOut]
+    next: None = None
 
 
 class CallOut(Struct, kw_only=True):

@@ -6,7 +6,7 @@ unknown ones. Any of them raises Unavailable when the database is away or full.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from backend.storage.records import (
     AgentLife,
@@ -16,8 +16,12 @@ from backend.storage.records import (
     Cleared,
     Conversation,
     EventFilter,
+    Expected,
+    Fork,
     Heartbeat,
+    Hit,
     NewWriter,
+    Profile,
     Reader,
     Registration,
     Standing,
@@ -153,6 +157,65 @@ class Calls(Protocol):
         ...
 
 
+class Copies(Protocol):
+    """Conversations as a whole."""
+
+    async def order(self, reader: Reader, id_: str) -> Sequence[int]:
+        """List the positions of all events in conversation order."""
+        ...
+
+    async def events_at(self, reader: Reader, id_: str, positions: Sequence[int]) -> list[bytes]:
+        """Read the events at ``positions``, in that order; those that are gone are left out."""
+        ...
+
+    async def fork(self, by: Token, fork: Fork, *, now_ms: int) -> tuple[Conversation, bool]:
+        """Store a copy in one transaction; the bool says whether it is new.
+
+        Repeated: the same conversation. Raises Conflict when its id is taken by anything else.
+        """
+        ...
+
+
+class Search(Protocol):
+    """The words of messages. The index follows the log; writing a batch never waits for it."""
+
+    async def index_messages(self, *, limit: int) -> int:
+        """Index messages that wait for it among ``limit`` events of one conversation.
+
+        Returns how many events were looked at; 0: none wait. Two replicas may call it at once.
+        """
+        ...
+
+    async def search(
+        self, reader: Reader, id_: str, words: Sequence[str], *, limit: int
+    ) -> list[Hit]:
+        """Find messages that have all ``words`` (rules.words), the last perhaps only begun.
+
+        Best first. What the conversation still lacks in the index is indexed before, oldest
+        first, up to ``CATCH_UP`` events: so what was answered as stored is found.
+        """
+        ...
+
+
+CATCH_UP: Final = 2_000
+"""How far behind the index of a conversation may be and searches still find everything."""
+
+
+class Profiles(Protocol):
+    """What is kept about people."""
+
+    async def profile(self, tenant: str, identity: str) -> Profile | None:
+        """Read a profile."""
+        ...
+
+    async def put_profile(self, tenant: str, profile: Profile, expected: Expected) -> None:
+        """Store a profile; raise PreconditionFailed when it is not as expected.
+
+        One that is there already, just like this, is no failure: the request was a repeat.
+        """
+        ...
+
+
 Tell = Callable[[Change | None], None]
 """Takes each change; None: some may have been missed, so look everywhere. It never blocks."""
 
@@ -171,7 +234,7 @@ class Changes(Protocol):
         ...
 
 
-class Storage(Tokens, Conversations, Writers, Calls, Changes, Protocol):
+class Storage(Tokens, Conversations, Writers, Calls, Copies, Search, Profiles, Changes, Protocol):
     """All of it, with its life."""
 
     async def open(self) -> None:

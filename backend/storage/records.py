@@ -1,7 +1,7 @@
 """What goes into storage and comes out of it: plain data, no behaviour."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from backend.rules.events import Event
 from backend.rules.ordinals import Run
@@ -192,6 +192,47 @@ class Batch:
     writer_id: str
     events: list[Event] = field(default_factory=list)
     passing: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A message that was found. ``score``: higher is better, comparable within one answer."""
+
+    event: bytes
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """What is kept about a person. ``etag`` follows from ``body``, a JSON object."""
+
+    identity: str
+    body: bytes
+    etag: str
+    updated_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What a profile must be for a change to happen; ``etags`` None: whatever it is."""
+
+    etags: frozenset[str] | None = None
+    exists: bool | None = None
+
+
+FORK_WRITER: Final = "fork"
+FORK_FENCE: Final = 1
+"""The writer of all that was copied: below every real one, so what is said later comes later."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """A copy of a conversation. ``events`` are new ones, of the writer ``fork``."""
+
+    conversation_id: str
+    source_id: str
+    up_to_event_id: str | None
+    events: list[Event]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,28 @@
 """Rows become records: the columns that both databases read, in the order they are read."""
 
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
 
+from backend.errors import PreconditionFailed
 from backend.rules.batches import NOT_KEPT, Placed
 from backend.rules.events import canonical
 from backend.rules.ordinals import Received
 from backend.rules.rows import Head, WriterRow, runs_of
-from backend.storage.records import AgentLife, Call, Change, Conversation, Gap, Owner, Token
+from backend.rules.words import MAX_WORD, words_of
+from backend.storage.records import (
+    AgentLife,
+    Call,
+    Change,
+    Conversation,
+    Expected,
+    Gap,
+    Owner,
+    Profile,
+    Token,
+)
 
 Row = Sequence[Any]
 """One row of a database. Any: its columns are typed by the statement."""
@@ -26,10 +39,24 @@ CALL: Final = (
     " dispatch_id, dispatched_ms, people_seen_ms"
 )
 LIFE: Final = "writer_id, lease_until_ms, registered_ms, beats, ended_ms"
+PROFILE: Final = "identity, body, etag, updated_ms"
 TOKEN: Final = "tenant, token_id, scope, expires_ms"  # noqa: S105 - column names
 EVENT: Final = "e.body, e.session_number, e.writer_id, e.fence, e.position"
 MESSAGE_ORDER: Final = "session_number, fence, turn_ordinal, role_rank, ordinal"
 """The conversation order of messages: DESIGN's (session, fence, turn, user first, ordinal)."""
+
+ORDER: Final = """
+SELECT position FROM (
+    SELECT position, session_number, fence, turn_ordinal, role_rank + 1 AS place, ordinal
+    FROM messages WHERE tenant = {tenant} AND conversation_id = {id}
+    UNION ALL
+    SELECT position, session_number, fence, coalesce(ordinal, 4611686018427387904), 0,
+        coalesce(ordinal, 4611686018427387904)
+    FROM events WHERE tenant = {tenant} AND conversation_id = {id} AND kind <> 'message'
+) AS e ORDER BY session_number, fence, turn_ordinal, place, ordinal, position
+"""
+"""All positions in conversation order: messages stand where ``MESSAGE_ORDER`` has them, right
+after their turn's start; what has no ordinal comes last of its writer."""
 
 NEWEST: Final = (2**62, "")
 """Where a list that begins with the newest starts."""
@@ -152,6 +179,23 @@ def life(row: Row | None) -> AgentLife | None:
     )
 
 
+def profile(row: Row | None) -> Profile | None:
+    """Make a profile of ``PROFILE``; there may be none."""
+    if row is None:
+        return None
+    return Profile(identity=row[0], body=bytes(row[1]), etag=row[2], updated_ms=row[3])
+
+
+def is_repeat(held: Profile | None, wanted: Profile, expected: Expected) -> bool:
+    """Say whether a change of a profile was made before; raise PreconditionFailed."""
+    if held is not None and held.etag == wanted.etag and expected.exists is not False:
+        return True
+    unseen = expected.etags is not None and (held is None or held.etag not in expected.etags)
+    if unseen or (expected.exists is not None and expected.exists != (held is not None)):
+        raise PreconditionFailed("changed", "the profile is not what you saw: read it again")
+    return False
+
+
 def token(row: Row | None) -> Token | None:
     """Make a token of ``TOKEN``."""
     if row is None:
@@ -162,6 +206,12 @@ def token(row: Row | None) -> Token | None:
 def events(conversation_id: str, rows: Iterable[Row]) -> list[bytes]:
     """Write events as JSON (``EVENT``): what was sent, and the context the columns hold."""
     return [event(conversation_id, row) for row in rows]
+
+
+def in_order(conversation_id: str, found: Iterable[Row], positions: Sequence[int]) -> list[bytes]:
+    """Write events (``EVENT``) in the order of ``positions``."""
+    by_position = {row[4]: row for row in found}
+    return [event(conversation_id, by_position[p]) for p in positions if p in by_position]
 
 
 def event(conversation_id: str, row: Row) -> bytes:
@@ -175,6 +225,17 @@ def event(conversation_id: str, row: Row) -> bytes:
     if position != NOT_KEPT:
         shown["position"] = position
     return canonical(shown)
+
+
+def scope(tenant: str, conversation_id: str) -> str:
+    """Name a conversation by one word of the search index, which no message can contain."""
+    told = f"{tenant}\0{conversation_id}".encode()
+    return "x" * MAX_WORD + sha256(told).hexdigest()[:32]
+
+
+def words_in(body: bytes) -> list[str]:
+    """List the words of a stored message."""
+    return words_of(_DECODER.decode(body).get("text", ""))
 
 
 def change(head: Head, writer: WriterRow, placed: Sequence[Placed]) -> Change | None:

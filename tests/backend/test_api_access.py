@@ -122,12 +122,3 @@ def test_the_database_file_holds_no_secret_anywhere(backend: Backend) -> None:
     secret = backend_token(backend, "read").encode()
     for path in backend.folder.glob("backend.db*"):
         assert secret not in path.read_bytes()
-
-
-@pytest.mark.parametrize("path", ["fork", "export", "search"])
-def test_what_is_not_built_yet_answers_501_to_those_who_may_ask(
-    backend: Backend, http: httpx.Client, log: Log, path: str
-) -> None:
-    method = "POST" if path == "fork" else "GET"
-    refused(http.request(method, f"{log.path}/{path}"), 501, "not_built")
-    refused(httpx.request(method, f"{backend.url}{log.path}/{path}"), 401)

@@ -66,6 +66,10 @@ WITH head AS (
         $21::bigint[], $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::text[],
         $27::bigint[]
     ) AS m
+), waiting AS (
+    INSERT INTO search_state (tenant, conversation_id, up_to)
+    SELECT $1, $2, max(m) FROM head, unnest($27::bigint[]) AS m HAVING max(m) IS NOT NULL
+    ON CONFLICT (tenant, conversation_id) DO UPDATE SET up_to = excluded.up_to
 ), followed AS (
     INSERT INTO turns (tenant, conversation_id, writer_id, turn_id, session_number,
         started_ordinal, ended)

@@ -5,7 +5,17 @@ from collections.abc import Sequence
 from backend.errors import Unavailable
 from backend.storage.migrations import Migration
 from backend.storage.ports import Tell
-from backend.storage.postgres import calls, conversations, ingest, reading, tokens, writers
+from backend.storage.postgres import (
+    calls,
+    conversations,
+    copies,
+    ingest,
+    profiles,
+    reading,
+    search,
+    tokens,
+    writers,
+)
 from backend.storage.postgres.changes import Changes
 from backend.storage.postgres.engine import Db, Engine
 from backend.storage.postgres.migrate import migrate
@@ -17,8 +27,12 @@ from backend.storage.records import (
     Cleared,
     Conversation,
     EventFilter,
+    Expected,
+    Fork,
     Heartbeat,
+    Hit,
     NewWriter,
+    Profile,
     Reader,
     Registration,
     Standing,
@@ -140,6 +154,38 @@ class PostgresStorage:
         stored, change = answer
         self._changes.made(change)
         return stored
+
+    async def order(self, reader: Reader, id_: str) -> Sequence[int]:
+        """List the positions of all events in conversation order."""
+        return await self._engine.run(copies.order, reader, id_)
+
+    async def events_at(self, reader: Reader, id_: str, positions: Sequence[int]) -> list[bytes]:
+        """Read the events at ``positions``, in that order."""
+        return await self._engine.run(copies.events_at, reader, id_, positions)
+
+    async def fork(self, by: Token, fork: Fork, *, now_ms: int) -> tuple[Conversation, bool]:
+        """Store a copy."""
+        return await self._engine.transact(copies.fork, by, fork, now_ms)
+
+    async def index_messages(self, *, limit: int) -> int:
+        """Index messages that wait for it."""
+        return await self._engine.transact(search.index_some, limit)
+
+    async def search(
+        self, reader: Reader, id_: str, words: Sequence[str], *, limit: int
+    ) -> list[Hit]:
+        """Find messages, best first."""
+        if await self._engine.run(search.is_behind, reader, id_):
+            await self._engine.transact(search.index, reader.tenant, id_)
+        return await self._engine.run(search.find, reader, id_, words, limit)
+
+    async def profile(self, tenant: str, identity: str) -> Profile | None:
+        """Read a profile."""
+        return await self._engine.run(profiles.read, tenant, identity)
+
+    async def put_profile(self, tenant: str, profile: Profile, expected: Expected) -> None:
+        """Store a profile if it is as expected."""
+        await self._engine.transact(profiles.put, tenant, profile, expected)
 
     async def follow_changes(self, tell: Tell) -> None:
         """Call ``tell`` after each commit of any replica."""

@@ -15,7 +15,7 @@ from backend.rules.ordinals import Received
 from backend.rules.rows import Head, WriterRow, text_of
 from backend.storage import rows
 from backend.storage.records import Batch, Change, Standing, Stored
-from backend.storage.sqlite import turns
+from backend.storage.sqlite import search, turns
 from backend.storage.sqlite.rows import head, known_writer, save_head
 
 
@@ -85,6 +85,8 @@ def _insert(
         "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [(tenant, id_, *message) for message in messages],
     )
+    if messages:
+        search.note(db, tenant, id_, max(message[-1] for message in messages))
     return _note_ordinals(db, row, writer, placed)
 
 

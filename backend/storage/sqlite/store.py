@@ -18,8 +18,12 @@ from backend.storage.records import (
     Cleared,
     Conversation,
     EventFilter,
+    Expected,
+    Fork,
     Heartbeat,
+    Hit,
     NewWriter,
+    Profile,
     Reader,
     Registration,
     Standing,
@@ -27,7 +31,17 @@ from backend.storage.records import (
     Token,
     WriterEnd,
 )
-from backend.storage.sqlite import calls, conversations, ingest, reading, tokens, writers
+from backend.storage.sqlite import (
+    calls,
+    conversations,
+    copies,
+    ingest,
+    profiles,
+    reading,
+    search,
+    tokens,
+    writers,
+)
 from backend.storage.sqlite.engine import Engine
 from backend.storage.sqlite.migrate import migrate
 from backend.storage.sqlite.rows import head
@@ -146,6 +160,38 @@ class SqliteStorage:
 
         stored, _ = cast("tuple[Stored, Change | None]", await self._engine.write(work, then=tell))
         return stored
+
+    async def order(self, reader: Reader, id_: str) -> Sequence[int]:
+        """List the positions of all events in conversation order."""
+        return await self._read(copies.order, reader, id_)
+
+    async def events_at(self, reader: Reader, id_: str, positions: Sequence[int]) -> list[bytes]:
+        """Read the events at ``positions``, in that order."""
+        return await self._read(copies.events_at, reader, id_, positions)
+
+    async def fork(self, by: Token, fork: Fork, *, now_ms: int) -> tuple[Conversation, bool]:
+        """Store a copy."""
+        return await self._write(copies.fork, by, fork, now_ms)
+
+    async def index_messages(self, *, limit: int) -> int:
+        """Index messages that wait for it."""
+        return await self._write(search.index_some, limit)
+
+    async def search(
+        self, reader: Reader, id_: str, words: Sequence[str], *, limit: int
+    ) -> list[Hit]:
+        """Find messages, best first."""
+        if await self._read(search.is_behind, reader, id_):
+            await self._write(search.index, reader.tenant, id_)
+        return await self._read(search.find, reader, id_, words, limit)
+
+    async def profile(self, tenant: str, identity: str) -> Profile | None:
+        """Read a profile."""
+        return await self._read(profiles.read, tenant, identity)
+
+    async def put_profile(self, tenant: str, profile: Profile, expected: Expected) -> None:
+        """Store a profile if it is as expected."""
+        await self._write(profiles.put, tenant, profile, expected)
 
     async def follow_changes(self, tell: Tell) -> None:
         """Call ``tell`` after each commit of this process: the file has no other writers."""

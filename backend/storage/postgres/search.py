@@ -1,0 +1,102 @@
+"""The words of messages, in a GIN index. The index is a copy: the log can fill it again."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from backend.storage import rows
+from backend.storage.ports import CATCH_UP
+from backend.storage.postgres.conversations import check
+from backend.storage.postgres.engine import Db
+from backend.storage.records import Hit, Reader
+
+_LAST_PLACE: Final = 16_383
+"""PostgreSQL knows no further place of a word in a text."""
+
+
+async def index_some(db: Db, limit: int) -> int:
+    """Index messages among ``limit`` events of one conversation; say how many were looked at."""
+    row = await db.fetchrow(
+        "SELECT tenant, conversation_id FROM search_state WHERE up_to > indexed LIMIT 1"
+    )
+    return await index(db, row[0], row[1], limit) if row else 0
+
+
+async def is_behind(db: Db, reader: Reader, id_: str) -> bool:
+    """Say whether messages of a conversation wait for the index; raise NotFound."""
+    await check(db, reader, id_)
+    return await _behind(db, reader.tenant, id_) is not None
+
+
+async def index(db: Db, tenant: str, id_: str, limit: int = CATCH_UP) -> int:
+    """Index the messages of a conversation that wait, among its next ``limit`` events.
+
+    No lock is held: two replicas may do the same work, and the second changes nothing.
+    """
+    behind = await _behind(db, tenant, id_)
+    if behind is None:
+        return 0
+    up_to, indexed = behind
+    until = min(up_to, indexed + limit)
+    found = await db.fetch(
+        "SELECT position, body FROM events WHERE tenant = $1 AND conversation_id = $2"
+        " AND position > $3 AND position <= $4 AND kind = 'message'",
+        tenant,
+        id_,
+        indexed,
+        until,
+    )
+    scope = rows.scope(tenant, id_)
+    await db.execute(
+        "INSERT INTO search_docs (tenant, conversation_id, position, words)"
+        " SELECT $1, $2, n.position, n.words::tsvector"
+        " FROM unnest($3::bigint[], $4::text[]) AS n (position, words)"
+        " ON CONFLICT (tenant, conversation_id, position) DO NOTHING",
+        tenant,
+        id_,
+        [position for position, _ in found],
+        [_vector(scope, rows.words_in(body)) for _, body in found],
+    )
+    await db.execute(
+        "UPDATE search_state SET indexed = $3"
+        " WHERE tenant = $1 AND conversation_id = $2 AND indexed < $3",
+        tenant,
+        id_,
+        until,
+    )
+    return int(until - indexed)
+
+
+def _vector(scope: str, words: Sequence[str]) -> str:
+    """Write a tsvector: words are letters and digits only, so nothing needs quotes."""
+    places = (f"{word}:{min(n, _LAST_PLACE)}" for n, word in enumerate(words, 1))
+    return " ".join([scope, *places])
+
+
+async def _behind(db: Db, tenant: str, id_: str) -> rows.Row | None:
+    row: rows.Row | None = await db.fetchrow(
+        "SELECT up_to, indexed FROM search_state"
+        " WHERE tenant = $1 AND conversation_id = $2 AND up_to > indexed",
+        tenant,
+        id_,
+    )
+    return row
+
+
+async def find(db: Db, reader: Reader, id_: str, words: Sequence[str], limit: int) -> list[Hit]:
+    """Find messages with all ``words``, best first, the newer of equals first."""
+    await check(db, reader, id_)
+    asked = " & ".join([*words[:-1], f"{words[-1]}:*"])
+    found = await db.fetch(
+        f"SELECT h.score, {rows.EVENT} FROM"  # noqa: S608 - constants
+        " (SELECT tenant, conversation_id, position, ts_rank(words, $4::tsquery) AS score"
+        " FROM search_docs WHERE words @@ $3::tsquery AND tenant = $1 AND conversation_id = $2"
+        " ORDER BY score DESC, position DESC LIMIT $5) h"
+        " JOIN events e USING (tenant, conversation_id, position)"
+        " ORDER BY h.score DESC, position DESC",
+        reader.tenant,
+        id_,
+        f"{rows.scope(reader.tenant, id_)} & {asked}",
+        asked,
+        limit,
+    )
+    return [Hit(event=rows.event(id_, row[1:]), score=round(row[0], 6)) for row in found]

@@ -1,0 +1,89 @@
+"""The words of messages, in FTS5. The index is a copy: the log can fill it again."""
+
+import sqlite3
+from collections.abc import Sequence
+
+from backend.storage import rows
+from backend.storage.ports import CATCH_UP
+from backend.storage.records import Hit, Reader
+from backend.storage.sqlite.conversations import check
+
+
+def note(db: sqlite3.Connection, tenant: str, id_: str, position: int) -> None:
+    """Remember that a message waits for the index: all of search that writing a batch pays."""
+    db.execute(
+        "INSERT INTO search_state (tenant, conversation_id, up_to) VALUES (?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET up_to = excluded.up_to",
+        (tenant, id_, position),
+    )
+
+
+def index_some(db: sqlite3.Connection, limit: int) -> int:
+    """Index messages among ``limit`` events of one conversation; say how many were looked at."""
+    row = db.execute(
+        "SELECT tenant, conversation_id FROM search_state WHERE up_to > indexed LIMIT 1"
+    ).fetchone()
+    return index(db, row[0], row[1], limit) if row else 0
+
+
+def is_behind(db: sqlite3.Connection, reader: Reader, id_: str) -> bool:
+    """Say whether messages of a conversation wait for the index; raise NotFound."""
+    check(db, reader, id_)
+    return _behind(db, reader.tenant, id_) is not None
+
+
+def index(db: sqlite3.Connection, tenant: str, id_: str, limit: int = CATCH_UP) -> int:
+    """Index the messages of a conversation that wait, among its next ``limit`` events."""
+    behind = _behind(db, tenant, id_)
+    if behind is None:
+        return 0
+    up_to, indexed = behind
+    until = min(up_to, indexed + limit)
+    found = db.execute(
+        "SELECT position, body FROM events WHERE tenant = ? AND conversation_id = ?"
+        " AND position > ? AND position <= ? AND kind = 'message' ORDER BY position",
+        (tenant, id_, indexed, until),
+    ).fetchall()
+    scope = rows.scope(tenant, id_)
+    for position, body in found:
+        doc = db.execute(
+            "INSERT INTO search_docs (tenant, conversation_id, position) VALUES (?, ?, ?)",
+            (tenant, id_, position),
+        ).lastrowid
+        db.execute(
+            "INSERT INTO search_words (rowid, scope, words) VALUES (?, ?, ?)",
+            (doc, scope, " ".join(rows.words_in(body))),
+        )
+    db.execute(
+        "UPDATE search_state SET indexed = ? WHERE tenant = ? AND conversation_id = ?",
+        (until, tenant, id_),
+    )
+    return until - indexed
+
+
+def _behind(db: sqlite3.Connection, tenant: str, id_: str) -> tuple[int, int] | None:
+    row: tuple[int, int] | None = db.execute(
+        "SELECT up_to, indexed FROM search_state"
+        " WHERE tenant = ? AND conversation_id = ? AND up_to > indexed",
+        (tenant, id_),
+    ).fetchone()
+    return row
+
+
+def find(
+    db: sqlite3.Connection, reader: Reader, id_: str, words: Sequence[str], limit: int
+) -> list[Hit]:
+    """Find messages with all ``words``, best first, the newer of equals first."""
+    check(db, reader, id_)
+    whole = " ".join(f'"{word}"' for word in words)  # words are letters and digits only
+    query = f"scope : {rows.scope(reader.tenant, id_)} AND words : ({whole} *)"
+    found = db.execute(
+        f"SELECT -h.rank, {rows.EVENT} FROM"  # noqa: S608 - constants
+        " (SELECT rowid, bm25(search_words, 0.0, 1.0) AS rank FROM search_words"
+        " WHERE search_words MATCH ? ORDER BY rank, rowid DESC LIMIT ?) h"
+        " JOIN search_docs d ON d.doc = h.rowid JOIN events e ON e.tenant = d.tenant"
+        " AND e.conversation_id = d.conversation_id AND e.position = d.position"
+        " ORDER BY h.rank, h.rowid DESC",
+        (query, limit),
+    )
+    return [Hit(event=rows.event(id_, row[1:]), score=round(row[0], 6)) for row in found]
