@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from backend_client import errors, wire
 from voice_agent.domain.errors import LayerUnavailable
 from voice_agent.domain.events import Event
-from voice_agent.domain.ids import ConversationId, WriterId
+from voice_agent.domain.ids import ConversationId, Identity, WriterId
 from voice_agent.state.codec import event_of
 from voice_agent.state.entries import Entry
 from voice_agent.state.ports import (
@@ -171,7 +172,7 @@ class BackendClient:
     async def search_conversation(
         self, conversation_id: ConversationId, query: str, limit: int = 10
     ) -> list[Event]:
-        """Find events by words, best first. Refused with status 501 until the backend has it."""
+        """Find messages that have all words of ``query``, best first."""
         answer = await self._call(
             "search_conversation",
             "GET",
@@ -180,6 +181,12 @@ class BackendClient:
             params={"q": query, "limit": limit},
         )
         return [event_of(item.get("event", item)) for item in answer.items]
+
+    async def get_profile(self, identity: Identity) -> Mapping[str, Any]:
+        """Read what is kept about a person; one that is unknown is refused with status 404."""
+        return await self._call(
+            "get_profile", "GET", f"/v1/profiles/{quote(identity, safe='')}", dict[str, Any]
+        )
 
     async def _call(
         self,

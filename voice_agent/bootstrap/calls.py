@@ -9,6 +9,7 @@ from voice_agent.aio.clock import SystemClock, new_id
 from voice_agent.bootstrap.hot import hot_tier
 from voice_agent.call.call import Call, CallLayers, CallSettings
 from voice_agent.call.enrolment import Place, Pointer
+from voice_agent.call.person import KeptProfiles, NoProfiles
 from voice_agent.call.ports import CallObserver
 from voice_agent.call.summaries import Summariser
 from voice_agent.domain.conversation import WindowLimits
@@ -36,6 +37,7 @@ def call_layers(
     hot = hot_tier(settings, clock=clock, on_degraded=lambda on: observer.degraded("redis", on=on))
     return CallLayers(
         backend=backend,
+        profiles=KeptProfiles(backend) if backend is not None else NoProfiles(),
         placement=placement,
         handles=hot.handles if hot is not None else OwnHandles(clock),
         hot=hot,

@@ -18,7 +18,6 @@ from config.settings import Settings, load
 from voice_agent.aio.clock import new_id
 from voice_agent.bootstrap.calls import call_layers, make_call
 from voice_agent.bootstrap.runtime import Runtime
-from voice_agent.call.person import NoProfiles
 from voice_agent.providers.local import LocalSTT, LocalTTS, RuleLLM
 from voice_agent.providers.summaries import ModelSummariser, RuleSummariser
 from voice_agent.room.job import CallJob, JobParts
@@ -74,7 +73,7 @@ def _parts(settings: Settings, runtime: Runtime) -> JobParts:
         make_call=functools.partial(make_call, settings, layers),
         make_session=lambda: make_session(settings, runtime),
         read_persona=functools.partial(read_persona, settings.call.agent_file),
-        profiles=NoProfiles(),
+        profiles=layers.profiles,
         tools=tools_of(layers.clock),
         clock=layers.clock,
         new_id=new_id,

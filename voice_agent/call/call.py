@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
@@ -18,6 +18,7 @@ from voice_agent.aio.clock import Clock
 from voice_agent.aio.supervisor import Jobs
 from voice_agent.call.assurance import Assurance
 from voice_agent.call.enrolment import Enrolment, Place, Pointer
+from voice_agent.call.person import NoProfiles, Profiles
 from voice_agent.call.ports import CallObserver, CallSignals
 from voice_agent.call.recorder import Recorder
 from voice_agent.call.sharing import Sharing
@@ -68,6 +69,7 @@ class CallLayers:
     """Of the speech model's sessions: shared where there is Redis, else this process's own."""
     hot: HotTier | None = None
     """Shared between pods; None: everything works on one."""
+    profiles: Profiles = field(default_factory=NoProfiles)
 
 
 class Call:

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from voice_agent.domain.errors import RequestRefused
 from voice_agent.domain.ids import Identity
 
 Fact = str | int | float | bool
 
 FACTS_MAX = 20
 TEXT_MAX = 120
+NOT_FOUND = 404
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,39}")
 _HARMFUL = re.compile(r"[^\w '.,@+-]+")
 
@@ -40,8 +42,32 @@ class Profiles(Protocol):
         ...
 
 
+class ProfileStore(Protocol):
+    """Where profiles are kept: the backend."""
+
+    async def get_profile(self, identity: Identity) -> Mapping[str, Any]:
+        """Read ``{"context": {}, "preferences": {}}`` of a person; refused with 404: unknown."""
+        ...
+
+
+class KeptProfiles:
+    """What the backend keeps. Read only: who calls cannot write about themselves for good."""
+
+    def __init__(self, store: ProfileStore) -> None:
+        self._store = store
+
+    async def facts_of(self, identity: Identity) -> Mapping[str, Fact]:
+        """The facts about one person; nobody has heard of most."""
+        try:
+            return facts_in(await self._store.get_profile(identity))
+        except RequestRefused as exc:
+            if exc.status == NOT_FOUND:
+                return {}
+            raise
+
+
 class NoProfiles:
-    """Nothing is kept yet: the backend has no profiles so far (it answers 501)."""
+    """Memory-only mode: nothing is kept."""
 
     async def facts_of(self, identity: Identity) -> Mapping[str, Fact]:
         """Nothing is known of anybody."""
