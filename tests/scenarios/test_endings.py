@@ -96,32 +96,6 @@ async def test_the_livekit_server_is_restarted_in_mid_call_and_the_call_goes_on(
         assert sum("how can i help" in t for t in texts(messages, "assistant")) == 1
 
 
-async def test_two_agents_in_one_room_one_serves_and_the_other_leaves(
-    calling: Calling, spoken: Path
-) -> None:
-    async with calling.call() as (call, caller):
-        env = calling.system.env
-        async with livekit_of(calling) as livekit:
-            await livekit.agent_dispatch.create_dispatch(
-                api.CreateAgentDispatchRequest(
-                    agent_name=env["VOICE_AGENT_NAME"],
-                    room=call.room,
-                    metadata=f'{{"conversation_id":"{call.conversation_id}"}}',
-                )
-            )
-        turn = await caller.turn(spoken / "name.wav")
-        assert "ada" in turn.heard.lower() or "love" in turn.heard.lower()
-
-        async def one_left() -> bool:
-            agents = [p for p in caller.room.remote_participants.values() if p.kind == 4]
-            return len(agents) == 1
-
-        await until(one_left)
-        await caller.turn(spoken / "home.wav")
-        messages = await calling.said(call.conversation_id, 2)
-    assert len(texts(messages, "assistant")) == 3
-
-
 async def test_the_same_identity_joins_twice_and_the_second_is_answered(
     calling: Calling, spoken: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from livekit import api
 
 from devtools.system import System
 from tests.scenarios.calling import Calling, texts, until
+from tests.scenarios.test_outages import calling_on
 
 pytestmark = [pytest.mark.scenario, pytest.mark.timeout(240)]
 
@@ -44,18 +46,30 @@ def answers(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [m for m in messages if m["role"] == "assistant"]
 
 
-async def test_a_second_agent_in_the_room_leaves_and_every_question_has_one_answer(
-    calling: Calling, system: System, spoken: Path
-) -> None:
+async def one_of_two_serves(calling: Calling, spoken: Path) -> None:
+    """Dispatch a second agent into a running call; it leaves, and is not heard."""
     async with calling.call() as (call, caller):
         await caller.turn(spoken / "name.wav")
-        await dispatch(system, call.room, call.conversation_id)
+        await dispatch(calling.system, call.room, call.conversation_id)
         await ends(calling, call.conversation_id, "already_served")
         turn = await caller.turn(spoken / "my_name.wav")
         assert "your name is" in turn.heard.lower()
         messages = await calling.said(call.conversation_id, 2)
     assert texts(messages) == ["my name is ada lovelace", "what is my name"]
     assert len({m["writer_id"] for m in answers(messages)}) == 1
+
+
+async def test_a_second_agent_in_the_room_leaves_and_every_question_has_one_answer(
+    calling: Calling, spoken: Path
+) -> None:
+    await one_of_two_serves(calling, spoken)
+
+
+async def test_without_redis_a_second_agent_leaves_as_well(
+    start_system: Callable[..., System], spoken: Path
+) -> None:
+    async with calling_on(start_system(worker_environ={"REDIS_URL": ""})) as calling:
+        await one_of_two_serves(calling, spoken)
 
 
 async def test_an_agent_that_stood_still_says_no_more_when_another_has_taken_over(
