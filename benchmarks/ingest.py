@@ -94,7 +94,6 @@ async def send(client: BackendClient, lanes: Iterable[Lane]) -> float:
 class Bare:
     """What the bare database took, in seconds."""
 
-    way: str
     taken_s: float
     cpu_s: float
 
@@ -106,7 +105,7 @@ class Taken:
     first_s: float
     again_s: float
     first_cpu_s: float
-    bare: Bare
+    bare: dict[str, Bare]
 
 
 class Bench:
@@ -146,23 +145,23 @@ class Bench:
                     spent += sum(one.cpu_times()[:2])
         return float(spent)
 
-    async def bare(self, lanes: Sequence[Lane]) -> list[Bare]:
-        """Write the same rows into an empty database, in each way there is."""
+    async def bare(self, lanes: Sequence[Lane]) -> dict[str, Bare]:
+        """Write the same rows into an empty database, in each way there is, by its name."""
         if self._postgres is None:
-            return [self._bare_sqlite(lanes)]
+            return {"executemany": self._bare_sqlite(lanes)}
         db = await asyncpg.connect(self._postgres.url)
         try:
             rows = [await bare.rows_in_postgres(db, one) for one in lanes]
         finally:
             await db.close()
         check(lanes, rows)
-        found = []
+        found = {}
         for name, way in bare.WAYS.items():
             url = await asyncio.to_thread(self._postgres.create_database, new_id())
             before = self.cpu_s() + time.process_time()
             taken_s = await bare.write_postgres(url, way, lanes, rows)
             spent_s = self.cpu_s() + time.process_time() - before
-            found.append(Bare(way=name, taken_s=taken_s, cpu_s=spent_s))
+            found[name] = Bare(taken_s=taken_s, cpu_s=spent_s)
         return found
 
     def _bare_sqlite(self, lanes: Sequence[Lane]) -> Bare:
@@ -171,7 +170,7 @@ class Bench:
         check(lanes, rows)
         before = time.process_time()
         taken_s = bare.write_sqlite(self._folder / f"{new_id()}.db", lanes, rows)
-        return Bare(way="executemany", taken_s=taken_s, cpu_s=time.process_time() - before)
+        return Bare(taken_s=taken_s, cpu_s=time.process_time() - before)
 
 
 def check(lanes: Sequence[Lane], rows: Sequence[Sequence[bare.Rows]]) -> None:
@@ -191,8 +190,8 @@ async def one_round(bench: Bench, batch_count: int) -> Taken:
         first_s = await send(client, lanes)
         first_cpu_s = bench.cpu_s() - before
         again_s = await send(client, lanes)
-    fastest = min(await bench.bare(lanes), key=lambda one: one.taken_s)
-    return Taken(first_s=first_s, again_s=again_s, first_cpu_s=first_cpu_s, bare=fastest)
+    bare_ = await bench.bare(lanes)
+    return Taken(first_s=first_s, again_s=again_s, first_cpu_s=first_cpu_s, bare=bare_)
 
 
 def main() -> int:
@@ -210,19 +209,20 @@ def main() -> int:
                 machine.wait_quiet(args.patience_s)
                 taken.append(asyncio.run(one_round(bench, batch_count)))
     events = CONNECTIONS * batch_count * BATCH
-    first_s, bare_s = median([t.first_s for t in taken]), median([t.bare.taken_s for t in taken])
+    took_s = {way: median([t.bare[way].taken_s for t in taken]) for way in taken[0].bare}
+    fastest = min(took_s, key=lambda way: took_s[way])
+    first_s, bare_s = median([t.first_s for t in taken]), took_s[fastest]
     again_ms = median([t.again_s for t in taken]) / batch_count * 1e3
     cpu_us, bare_us = (
         median(values) / events * 1e6
-        for values in ([t.first_cpu_s for t in taken], [t.bare.cpu_s for t in taken])
+        for values in ([t.first_cpu_s for t in taken], [t.bare[fastest].cpu_s for t in taken])
     )
-    ways = ", ".join(sorted({t.bare.way for t in taken}))
     figures = [
         Figure(
             name="events a second, ours / bare database",
-            value=median([t.bare.taken_s / t.first_s for t in taken]),
+            value=median([t.bare[fastest].taken_s / t.first_s for t in taken]),
             at_least=0.5,
-            detail=f"{events / first_s:.0f} / {events / bare_s:.0f} (bare: {ways})",
+            detail=f"{events / first_s:.0f} / {events / bare_s:.0f} (bare: {fastest})",
         ),
         Figure(
             name="a known batch again / the first time",
