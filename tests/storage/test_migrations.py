@@ -26,6 +26,7 @@ from tests.support.databases import FILE, Database
 CORPUS = Path(__file__).parents[1] / "corpus" / "databases"
 FOLDERS = {"sqlite": on_sqlite.FOLDER, "postgres": on_postgres.FOLDER}
 LATER = 9_999
+WITH_PROFILES = 2
 NOW = 1_795_233_700_000
 TENANT, ID = "corpus", "conversation-1"
 READER = Reader(tenant=TENANT)
@@ -111,6 +112,10 @@ def test_a_database_of_every_earlier_version_is_brought_forward_with_its_data(
                 "sent",
             ]
             assert (await storage.call(READER, "room-1")).state == "dispatching"
+            (hit,) = await storage.search(READER, ID, ["invoice"], limit=5)
+            assert msgspec.json.decode(hit.event)["event_id"] == "f2"
+            profile = await storage.profile(TENANT, "ada")
+            assert (profile is not None) == (version >= WITH_PROFILES)
             token = await storage.token(bytes.fromhex("11" * 32))
             assert token is not None
             assert token.tenant == TENANT
