@@ -1,0 +1,267 @@
+"""Two ledgers: what the conversation is, and what the service knows of it.
+
+Nothing is queued: what has to be sent is the difference of the two at the moment it can be sent, so
+an item can be neither lost nor sent twice, whenever a drop is noticed. A handle stands for what the
+service knew when it was issued: a resumed session starts from that copy. Pure: no clock, no I/O.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from livekit.agents.llm import ChatContext, ChatItem, FunctionCall, FunctionCallOutput
+
+from voice_agent.providers.gemini.items import (
+    Wanted,
+    is_cut_reply,
+    is_service_made,
+    wanted,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """How the service came to know an item."""
+
+    fingerprint: str
+    generation: int = 0
+    """How many generations had begun on the connection when it was sent."""
+    amid: bool = False
+    """Sent while a generation ran: the handle of that generation may be older than it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frozen:
+    """What a handle stands for."""
+
+    handle: str
+    issued_at: float
+    known: dict[str, str]
+    credits: frozenset[str] = frozenset()
+    """Items of the running turn that it covers and that have no fingerprint yet."""
+    open_calls: frozenset[str] = frozenset()
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What the service lacks; or, with a reason, why it must be told everything anew."""
+
+    items: tuple[Wanted, ...] = ()
+    rebuild: str | None = None
+
+
+@dataclass(slots=True)
+class Memory:
+    """The ledgers of one session."""
+
+    frozen: Frozen | None = None
+    calls: dict[str, tuple[str, str]] = field(default_factory=dict)
+    open_calls: set[str] = field(default_factory=set)
+    tokens: int = 0
+    _want: list[Wanted] = field(default_factory=list)
+    _known: dict[str, Known] = field(default_factory=dict)
+    _unrecorded: set[str] = field(default_factory=set)
+    _left_out: set[str] = field(default_factory=set)
+    unanswered: set[str] = field(default_factory=set)
+    """Calls whose outcome is there and has not been spoken about yet."""
+    _made_here: set[str] = field(default_factory=set)
+    _generation: int = 0
+    _generating: bool = False
+    revision: int = 0
+    """Changes whenever the difference may."""
+
+    # -- the conversation ------------------------------------------------------------------
+
+    @property
+    def items(self) -> list[ChatItem]:
+        """The conversation as it stands."""
+        return [one.item for one in self._want]
+
+    def hand_over(self, context: ChatContext) -> None:
+        """Take the application's view of the conversation.
+
+        What the service said and the application has never handed over is not removed by its
+        absence: it is merely not recorded yet.
+        """
+        before = {one.item.id: one for one in self._want}
+        new = [wanted(item, before.get(item.id)) for item in context.items]
+        keys = {one.key for one in new if one.key}
+        for one in new:
+            if isinstance(one.item, FunctionCall):
+                self.calls[one.item.call_id] = (one.item.name, one.item.arguments)
+        self.unanswered |= {
+            one.item.call_id for one in new
+            if isinstance(one.item, FunctionCallOutput)
+            and one.item.id not in before and one.item.call_id in self._made_here
+        }  # fmt: skip
+        self._unrecorded -= keys
+        after: str | None = None
+        for one in self._want:
+            if one.key is not None and one.key in self._unrecorded:
+                new.insert(_place_after(new, after), one)
+            if one.key is not None:
+                after = one.key
+        self._want = new
+        self.revision += 1
+
+    def came(self, item: ChatItem, *, connected: bool) -> None:
+        """Take what the service itself said or heard: it stands before what it was not yet told."""
+        one = wanted(item)
+        if one.key is None:
+            return
+        place = len(self._want)
+        while place and (key := self._want[place - 1].key) and not self._knows(key):
+            place -= 1
+        self._want.insert(place, one)
+        self._unrecorded.add(one.key)
+        self.revision += 1
+        if connected:
+            self._known[one.key] = Known(fingerprint=one.fingerprint)
+        if self.covers(one.key) and self.frozen is not None:
+            known = {**self.frozen.known, one.key: one.fingerprint}
+            self.frozen = replace(self.frozen, known=known)
+
+    def covers(self, key: str) -> bool:
+        """Whether the newest handle covers an item of the running turn."""
+        return self.frozen is not None and key in self.frozen.credits
+
+    def _knows(self, key: str) -> bool:
+        return key in self._known or key in self._left_out
+
+    # -- the service -----------------------------------------------------------------------
+
+    def connected(self, *, resumed: bool) -> None:
+        """A session begins: from the handle's copy, or from nothing."""
+        start = self.frozen if resumed else None
+        self._known = (
+            {key: Known(fingerprint=fp) for key, fp in start.known.items()} if start else {}
+        )
+        self.open_calls = set(start.open_calls) if start else set()
+        self._left_out.clear()
+        self._generation, self._generating = 0, False
+        self.revision += 1
+        if not resumed:
+            self.frozen = None
+            self.tokens = 0
+
+    def difference(self) -> Difference:
+        """Compare the two. What was cut off the front (a trimmed window) is no difference."""
+        said = [one for one in self._want if one.key and one.key not in self._left_out]
+        place = {key: n for n, key in enumerate(self._known)}
+        survivors = [n for n, one in enumerate(said) if one.key in place]
+        first = survivors[0] if survivors else len(said)
+        trimmed = self._trimmed(said, place)
+        if trimmed:
+            # a summary in front of a trimmed window is for the next fresh session
+            said = [one for n, one in enumerate(said) if n >= first or not one.is_system]
+        new: list[Wanted] = []
+        last = -1
+        for one in said:
+            assert one.key is not None
+            at = place.get(one.key)
+            if at is None:
+                new.append(one)
+                continue
+            if reason := self._changed(one, at < last, inserted=bool(new)):
+                return Difference(rebuild=reason)
+            last = max(last, at)
+        here = {one.key for one in said}
+        if any(key not in here for key in self._known if key not in trimmed):
+            return Difference(rebuild="removed")
+        return Difference(tuple(new))
+
+    def _trimmed(self, said: Sequence[Wanted], place: dict[str, int]) -> set[str]:
+        """Known items in front of the first that is still wanted; none, if none is."""
+        here = {one.key for one in said}
+        gone: set[str] = set()
+        for key in place:
+            if key in here:
+                return gone
+            gone.add(key)
+        return set()
+
+    def _changed(self, one: Wanted, moved: bool, *, inserted: bool) -> str | None:
+        assert one.key is not None
+        if inserted:
+            return "inserted"
+        if self._known[one.key].fingerprint != one.fingerprint and not is_cut_reply(one):
+            return "edited"
+        # of its own words the service knows the order better than the application's clock
+        return "moved" if moved and not is_service_made(one.key) else None
+
+    def sent(self, items: Iterable[Wanted]) -> None:
+        """The service was told of these."""
+        for one in items:
+            assert one.key is not None
+            self._known[one.key] = Known(
+                fingerprint=one.fingerprint, generation=self._generation, amid=self._generating
+            )
+            self.open_calls.discard(one.key.removeprefix("out:"))
+        self.revision += 1
+
+    def leave_out(self, items: Iterable[Wanted]) -> None:
+        """A fresh session is not told of these: they do not fit."""
+        self._left_out.update(one.key for one in items if one.key)
+        self.revision += 1
+
+    def called(self, call_id: str, name: str, arguments: str) -> None:
+        """The service made a tool call and holds it open."""
+        self.calls[call_id] = (name, arguments)
+        self.open_calls.add(call_id)
+        self._made_here.add(call_id)
+
+    def generation_began(self) -> None:
+        """The service began to hear or to speak."""
+        self._generation += 1
+        self._generating = True
+        self.unanswered -= {call for call in self.unanswered if f"out:{call}" in self._known}
+
+    def generation_ended(self) -> None:
+        """It came to an end."""
+        self._generating = False
+
+    @property
+    def has_generated(self) -> bool:
+        """Whether this connection has had a turn of the model."""
+        return self._generation > 0
+
+    @property
+    def known_count(self) -> int:
+        """How many items the service knows."""
+        return len(self._known)
+
+    @property
+    def is_generating(self) -> bool:
+        """Whether it hears or speaks at the moment."""
+        return self._generating
+
+    # -- handles ---------------------------------------------------------------------------
+
+    def issued(self, handle: str, *, at: float, credits: Iterable[str] = ()) -> None:
+        """A handle arrived: it stands for what the service certainly knew when it made it.
+
+        ``credits`` are items of the running turn that it covers, though they are not complete here.
+        What was sent amid a generation is certain only once another one has begun: until then it
+        would be sent again.
+        """
+        sure = {
+            key: one.fingerprint
+            for key, one in self._known.items()
+            if not one.amid or one.generation < self._generation
+        }
+        answered = {key.removeprefix("out:") for key in self._known if key not in sure}
+        self.frozen = Frozen(
+            handle=handle, issued_at=at, known=sure, credits=frozenset(credits),
+            open_calls=frozenset(self.open_calls | (answered & self.calls.keys())),
+            tokens=self.tokens,
+        )  # fmt: skip
+
+    def give_up_handle(self) -> None:
+        """The service refuses it, or it is too old: never use it again."""
+        self.frozen = None
+
+
+def _place_after(items: Sequence[Wanted], key: str | None) -> int:
+    if key is None:
+        return 0
+    return next((n + 1 for n, one in enumerate(items) if one.key == key), len(items))

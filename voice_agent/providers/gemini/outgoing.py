@@ -1,0 +1,68 @@
+"""Sound, pictures and marks of activity, between the call and whatever connection there is.
+
+Sound is bounded: the oldest goes first. What was sent and not acted on is kept for a while and sent
+again on the next connection.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from google.genai import types
+
+CHUNK_S = 0.05
+"""The plugin cuts sound into chunks of 50 ms."""
+KEPT_S = 20.0
+"""A longer utterance than this is recovered from its transcript, not from its sound."""
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """Bounded queues of what is no part of the conversation's items."""
+
+    away_audio_s: float
+    _audio: deque[types.Blob] = field(default_factory=deque)
+    _sent: deque[tuple[float, types.Blob]] = field(default_factory=deque)
+    _marks: deque[types.LiveClientRealtimeInput] = field(default_factory=deque)
+    _video: types.Blob | None = None
+    dropped_chunks: int = 0
+
+    def push(self, event: types.LiveClientRealtimeInput) -> None:
+        """Take sound, a picture (the newest alone counts) or a mark of activity."""
+        if event.audio is not None:
+            self._audio.append(event.audio)
+            while len(self._audio) > self.away_audio_s / CHUNK_S:
+                self._audio.popleft()
+                self.dropped_chunks += 1
+        elif event.video is not None:
+            self._video = event.video
+        else:
+            self._marks.append(event)
+
+    def pop(self, now: float) -> types.LiveClientRealtimeInput | None:
+        """Take the next thing to send. Sound counts as sent from here on."""
+        if self._marks:
+            return self._marks.popleft()
+        if self._audio:
+            blob = self._audio.popleft()
+            self._sent.append((now, blob))
+            while len(self._sent) > KEPT_S / CHUNK_S:
+                self._sent.popleft()
+            return types.LiveClientRealtimeInput(audio=blob)
+        if self._video is not None:
+            picture, self._video = self._video, None
+            return types.LiveClientRealtimeInput(video=picture)
+        return None
+
+    def acted_on(self) -> None:
+        """The service has answered the sound it was sent."""
+        self._sent.clear()
+
+    def reaches_back_to(self, instant: float) -> bool:
+        """Whether everything sent since then is still here."""
+        return len(self._sent) < KEPT_S / CHUNK_S or self._sent[0][0] <= instant
+
+    def send_again(self, since: float) -> None:
+        """Begin the next connection with the sound that the last one did not act on."""
+        self._audio.extendleft(blob for at, blob in reversed(self._sent) if at >= since)
+        self._sent.clear()
+        self._marks.clear()

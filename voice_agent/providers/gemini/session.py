@@ -1,0 +1,573 @@
+"""A session that survives its connections.
+
+It keeps the plugin's parsing of what comes in, and does itself what decides about memory: when to
+connect, what to send, when to switch. Its state is two ledgers (``memory``), so a drop at any
+message leaves nothing half done: what the service lacks is computed when it can be sent.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from google.genai import types
+from livekit.agents import APIConnectionError, llm
+from livekit.agents.types import NOT_GIVEN, NotGivenOr
+from livekit.agents.utils import aio, is_given
+from livekit.plugins.google.realtime import realtime_api
+from websockets.exceptions import InvalidStatus
+
+from voice_agent.aio.backoff import Backoff
+from voice_agent.providers.gemini import saved
+from voice_agent.providers.gemini.items import is_service_made
+from voice_agent.providers.gemini.ladder import Ladder, Loss, Rung
+from voice_agent.providers.gemini.link import FOREIGN, Link
+from voice_agent.providers.gemini.memory import Memory
+from voice_agent.providers.gemini.models import accepts
+from voice_agent.providers.gemini.options import Outcome
+from voice_agent.providers.gemini.outgoing import Outgoing
+from voice_agent.providers.gemini.replies import Asked, Replies, request
+from voice_agent.providers.gemini.sending import Sender, ToolManner
+from voice_agent.providers.gemini.watching import Watch
+
+if TYPE_CHECKING:
+    from voice_agent.providers.gemini.model import RealtimeModel
+
+log = logging.getLogger(__name__)
+
+BEFORE_WORDS_S = 2.0
+"""How much earlier than its first transcript an utterance may have begun."""
+AGAIN_UNHEARD_S = 5.0
+"""Sound that brought no transcript at all is sent again for this long."""
+CODE_WAIT_S = 0.2
+"""Sending notices a close at once; its code comes with the next receive."""
+
+
+class RealtimeSession(realtime_api.RealtimeSession):
+    """One session with the service, over as many connections as it takes."""
+
+    def __init__(self, realtime_model: "RealtimeModel", *, resume: bytes | None = None) -> None:
+        # the plugin's constructor starts _main_task: all of ours must exist before it
+        options = self._options = realtime_model.options
+        limits = self._limits = options.limits
+        model = realtime_model._opts.model
+        self._resume = resume
+        self._accepts = accepts(model, vertexai=realtime_model._opts.vertexai)
+        self._memory = Memory()
+        self._outgoing = Outgoing(away_audio_s=limits.away_audio_s)
+        self._replies = Replies(reply_s=limits.reply_s, on_unasked=self._unasked)
+        self._sender = Sender(
+            memory=self._memory, outgoing=self._outgoing, replies=self._replies,
+            accepts=self._accepts, options=options, model=model,
+        )  # fmt: skip
+        self._ladder = Ladder(
+            give_up_s=limits.give_up_s,
+            steady_s=limits.steady_s,
+            backoff=Backoff(base_s=limits.backoff_s, cap_s=limits.backoff_cap_s),
+        )
+        self._watch = Watch(limits)
+        self._link: Link | None = None
+        self._wake = asyncio.Event()
+        self._config = 0
+        self._config_used = 0
+        self._storing: asyncio.Task[None] | None = None
+        self._unstored: bytes | None = None
+        self._failed: Exception | None = None
+        self._sound_from = 0.0
+        super().__init__(realtime_model)
+        # the plugin shares its options among sessions: instructions of one would reach another
+        self._opts = replace(self._opts)
+        self._where = "|".join(
+            (
+                "vertex" if self._opts.vertexai else "gemini",
+                self._opts.project or "",
+                self._opts.location or "",
+                model,
+            )
+        )
+
+    # -- what the framework calls ----------------------------------------------------------
+
+    @property
+    def chat_ctx(self) -> llm.ChatContext:
+        """The conversation: what was handed over and what the service said."""
+        return llm.ChatContext(self._memory.items)
+
+    async def update_chat_ctx(self, chat_ctx: llm.ChatContext) -> None:
+        """Hand the conversation over. Never waits; the service is told as soon as it can be."""
+        self._memory.hand_over(
+            chat_ctx.copy(
+                exclude_handoff=True, exclude_empty_message=True, exclude_config_update=True
+            )
+        )
+        self._wake.set()
+
+    async def update_instructions(self, instructions: str) -> None:
+        """Replace the instructions: in the next setup, between turns, or at once where possible."""
+        if is_given(self._opts.instructions) and self._opts.instructions == instructions:
+            return
+        self._opts.instructions = instructions
+        if self._link is not None and self._accepts.instructions_by != "reconnect":
+            self._sender.instructions = instructions
+            self._wake.set()
+        else:
+            self._mark_restart_needed()
+
+    async def update_tools(self, tools: list[llm.Tool]) -> None:
+        """Replace the tools: the session is resumed with them between turns."""
+        context = llm.ToolContext(tools)
+        if self._tools == context:
+            return
+        self._tools = context
+        self._mark_restart_needed()
+
+    def generate_reply(
+        self,
+        *,
+        instructions: NotGivenOr[str] = NOT_GIVEN,
+        tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
+        tools: NotGivenOr[list[llm.Tool]] = NOT_GIVEN,
+    ) -> Asked:
+        """Ask for a reply. The request outlives connections, and waits for one."""
+        turns = request(self._opts.model, instructions if is_given(instructions) else None)
+        self._pending_generation_fut = None
+        asked = self._replies.ask(turns)
+        if self._failed is not None:
+            self._replies.fail(llm.RealtimeError(f"the session has failed: {self._failed}"))
+            return asked
+        self._pending_generation_fut = asked
+        if self._in_user_activity:
+            self._send_client_event(types.LiveClientRealtimeInput(activity_end=types.ActivityEnd()))
+            self._in_user_activity = False
+        self._wake.set()
+        return asked
+
+    def save(self) -> bytes:
+        """What another process needs to go on: empty before the first handle. Keep it secret."""
+        return saved.encode(self._memory, where=self._where)
+
+    @property
+    def session_resumption_handle(self) -> str | None:
+        """The newest good handle."""
+        return self._memory.frozen.handle if self._memory.frozen else None
+
+    async def aclose(self) -> None:
+        """End the session; the newest handle is kept."""
+        self._replies.cancel("session closed")
+        await super().aclose()
+        if self._storing is not None:
+            await asyncio.wait({self._storing}, timeout=self._limits.handles_s)
+            await aio.cancel_and_wait(self._storing)
+
+    # -- the life of connections -----------------------------------------------------------
+
+    async def _main_task(self) -> None:
+        self._ladder.away(time.monotonic())
+        self._watch.away_since = None
+        await self._take_saved()
+        is_first = True
+        while not self._msg_ch.closed:
+            used = self._ladder.rung
+            loss = await self._live(used, is_first=is_first)
+            is_first = False
+            if loss is None or self._msg_ch.closed:
+                self._ladder.away(time.monotonic())
+                continue
+            error, what = loss
+            step = self._ladder.lost(what, time.monotonic())
+            if step.rung is Rung.FAILED:
+                self._give_up(error)
+                return
+            if step.rung > Rung.RESUME:
+                self._memory.give_up_handle()
+            await asyncio.sleep(step.delay_s)
+
+    async def _live(self, rung: Rung, *, is_first: bool) -> tuple[Exception, Loss] | None:
+        """Connect and serve. None: left on purpose; else how the connection was lost."""
+        rung = self._choose(rung)
+        self._config_used = self._config
+        link: Link | None = None
+        began = time.monotonic()
+        try:
+            async with AsyncExitStack() as stack:
+                link = await self._open(stack, rung)
+                await self._serve(link, rung, is_first=is_first)
+        except FOREIGN as exc:
+            healthy = link is not None and link.is_healthy
+            silent = isinstance(exc, TimeoutError) and link is None
+            log.warning(
+                "gemini connection lost",
+                extra={
+                    "op": rung.name.lower(),
+                    "code": _code(exc),
+                    "error_type": type(exc).__name__,
+                    "duration_ms": round(1000 * (time.monotonic() - began)),
+                },
+            )
+            if healthy:
+                self._watch.cause = f"lost ({_code(exc) or type(exc).__name__})"
+                self._emit_error(exc, recoverable=True)
+            return exc, Loss(rung=rung, code=_code(exc), was_healthy=healthy, silent=silent)
+        return None
+
+    def _choose(self, rung: Rung) -> Rung:
+        """Resume if there is something to resume, and it is not too old or too different."""
+        frozen = self._memory.frozen
+        if rung is not Rung.RESUME or frozen is None:
+            self._memory.connected(resumed=False)
+            return max(rung, Rung.FRESH)
+        if time.time() - frozen.issued_at >= self._accepts.handle_valid_s:
+            self._watch.cause = "handle too old"
+            self._memory.connected(resumed=False)
+            return Rung.FRESH
+        self._memory.connected(resumed=True)
+        if (reason := self._memory.difference().rebuild) is not None:
+            self._watch.cause = reason
+            self._memory.connected(resumed=False)
+            return Rung.FRESH
+        return Rung.RESUME
+
+    async def _open(self, stack: AsyncExitStack, rung: Rung) -> Link:
+        resumed = rung is Rung.RESUME
+        frozen = self._memory.frozen
+        self._session_resumption_handle = frozen.handle if resumed and frozen else None
+        config = self._build_connect_config()
+        began = time.monotonic()
+        limit = min(self._limits.set_up_s, max(self._ladder.left_s(began), 0.1))
+        async with asyncio.timeout(limit):
+            inner = await stack.enter_async_context(
+                self._client.aio.live.connect(model=self._opts.model, config=config)
+            )
+        self._report_connection_acquired(time.monotonic() - began)
+        return Link(inner, self, resumed=resumed)
+
+    async def _serve(self, link: Link, rung: Rung, *, is_first: bool) -> None:
+        """Serve a connection until it is lost (raises) or left (returns)."""
+        self._session_should_close.clear()
+        self._session_error = None
+        self._sender.begin()
+        self._watch.connected(resumed=link.resumed, tokens=self._memory.tokens)
+        self._active_session = link  # type: ignore[assignment] # what _recv_task compares
+        self._link = link
+        receiving = _task(self._recv_task(link), "gemini-receive")  # type: ignore[arg-type]
+        sending = _task(self._keep_up(link, rung, is_first=is_first), "gemini-send")
+        try:
+            await asyncio.wait({receiving, sending}, return_when=asyncio.FIRST_COMPLETED)
+            if sending.done() and sending.exception() is not None:
+                await asyncio.wait({receiving}, timeout=CODE_WAIT_S)
+            if self._session_error is not None:
+                raise self._session_error
+            if sending.done():
+                sending.result()
+        finally:
+            self._left()
+            await aio.cancel_and_wait(receiving, sending)
+            self._outgoing.send_again(self._sound_from)
+
+    def _left(self) -> None:
+        """Nobody is connected any more: from here on everything waits for the next connection."""
+        self._link = None
+        self._active_session = None
+        self._session_should_close.set()
+        self._sound_from = time.monotonic() - AGAIN_UNHEARD_S
+        heard_again = self._unhear()
+        self._mark_current_generation_done()
+        self._replies.lost(heard_again=heard_again)
+        self._ladder.away(time.monotonic())
+        self._watch.away_since = self._ladder.lost_at
+
+    def _unhear(self) -> bool:
+        """Words without an answer, whose sound is still here, are heard anew: not half, not twice.
+
+        Unless the newest handle covers them: then the service has them in full.
+        """
+        generation = self._current_generation
+        if generation is None or generation._done or self._watch.has_output:
+            return False
+        since = generation._created_timestamp - time.time() + time.monotonic() - BEFORE_WORDS_S
+        if (
+            not generation.input_transcription
+            or self._memory.covers(generation.input_id)
+            or not self._outgoing.reaches_back_to(since)
+        ):
+            self._sound_from = time.monotonic()
+            return False
+        self._sound_from = since
+        generation.input_transcription = ""
+        return True
+
+    async def _keep_up(self, link: Link, rung: Rung, *, is_first: bool) -> None:
+        """Send whatever the service lacks, until there is a reason to leave."""
+        summarised = False
+        if not link.resumed:
+            summarised = await self._sender.seed(link, rung)
+        is_told = False
+        while True:
+            self._wake.clear()
+            if self._is_time_to_leave(link):
+                return
+            if await self._sender.send_next(link, self._tool_manner()):
+                continue
+            if not is_told and not self._sender.difference().items:
+                is_told = True
+                if not is_first or link.resumed:
+                    self._tell_outcome(link, summarised=summarised)
+            await self._wait(link)
+
+    async def _wait(self, link: Link) -> None:
+        due_s = self._watch.due_s(time.monotonic(), link.heard_at)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(due_s):
+                await self._wake.wait()
+
+    def _is_time_to_leave(self, link: Link) -> bool:
+        """Between turns for what can wait; at once when the service is about to close."""
+        now = time.monotonic()
+        if self._watch.settle(now, link.heard_at):
+            self._memory.generation_ended()
+        reason = self._reason_to_leave(now)
+        if reason is None:
+            return False
+        if not self._watch.must_leave(now) and not self._is_quiet(now, link, reason):
+            return False
+        self._watch.cause = reason
+        if reason in {"forgot", "mute"}:
+            self._memory.give_up_handle()
+        return True
+
+    def _reason_to_leave(self, now: float) -> str | None:
+        if (reason := self._watch.reason(now)) is not None:
+            return reason
+        if self._config != self._config_used:
+            return "configuration"
+        return self._sender.difference().rebuild
+
+    def _is_quiet(self, now: float, link: Link, reason: str) -> bool:
+        if reason == "mute":
+            return True
+        return (
+            not self._memory.is_generating
+            and not self._memory.open_calls
+            and not self._replies.is_awaited
+            and self._replies.due == "none"
+            and (now - link.heard_at >= self._limits.quiet_s or not link.is_healthy)
+        )
+
+    def _give_up(self, error: Exception) -> None:
+        self._failed = error
+        log.error("gemini session given up",
+                  extra={"code": _code(error), "error_type": type(error).__name__})  # fmt: skip
+        self._options.on_outcome(
+            Outcome(kind="failed", cause=str(_code(error) or type(error).__name__))
+        )
+        self._replies.fail(llm.RealtimeError("the connection to Gemini could not be renewed"))
+        final = APIConnectionError("Gemini Live could not be reached again: the session is over")
+        final.__cause__ = error
+        if not self._options.on_failed(final):
+            self._emit_error(final, recoverable=False)
+
+    def _tell_outcome(self, link: Link, *, summarised: bool) -> None:
+        count = self._sender.sent_count
+        kind = "reseeded" if not link.resumed else "resynced" if count else "resumed"
+        since = self._watch.away_since
+        outcome = Outcome(
+            kind=kind,  # type: ignore[arg-type]
+            cause=self._watch.cause,
+            sent_count=count,
+            tokens_spared=self._memory.tokens if link.resumed else 0,
+            took_s=time.monotonic() - since if since is not None else 0.0,
+            summarised=summarised,
+        )
+        log.info("gemini session renewed",
+                 extra={"outcome": kind, "cause": outcome.cause, "count": count})  # fmt: skip
+        self._options.on_outcome(outcome)
+        self.emit("session_reconnected", llm.RealtimeSessionReconnectedEvent())
+
+    # -- what comes in ---------------------------------------------------------------------
+
+    def before(self, message: types.LiveServerMessage) -> None:
+        """Look at a message before the plugin acts on it."""
+        now = time.monotonic()
+        if self._link is not None:
+            self._ladder.healthy(now, self._link.connected_at)
+        for call in (message.tool_call.function_calls or []) if message.tool_call else []:
+            if call.id:
+                arguments = json.dumps(call.args)
+                self._memory.called(call.id, call.name or "", arguments)
+        usage = message.usage_metadata
+        if usage is not None and usage.prompt_token_count:
+            self._watch.counted(usage.prompt_token_count)
+            self._memory.tokens = usage.prompt_token_count
+
+    def after(
+        self,
+        message: types.LiveServerMessage,
+        update: types.LiveServerSessionResumptionUpdate | None,
+    ) -> None:
+        """Look again, when the plugin has acted on it."""
+        content = message.server_content
+        if content is not None and (content.model_turn or _said(content)):
+            if not self._watch.has_output:
+                self._watch.has_output = True
+                self._outgoing.acted_on()
+            self._replies.due = "rest"
+        if message.tool_call:
+            self._outgoing.acted_on()
+            self._turn_over(time.monotonic(), handle_due=False)
+        elif content is not None and (content.turn_complete or content.generation_complete):
+            self._replies.due = "none"
+            if content.turn_complete:
+                self._turn_over(time.monotonic(), handle_due=True)
+        if update is not None and update.resumable and update.new_handle:
+            self._issued(update.new_handle)
+        self._wake.set()
+
+    def broken(self, error: Exception) -> None:
+        """Nothing more will come on this connection."""
+        self._session_error = error
+        self._session_should_close.set()
+
+    def _turn_over(self, now: float, *, handle_due: bool) -> None:
+        self._replies.due = "none"
+        self._watch.turn_over(now, handle_due=handle_due)
+        if not handle_due:
+            self._memory.generation_ended()
+
+    def _issued(self, handle: str) -> None:
+        credited: set[str] = set()
+        generation = self._current_generation
+        if generation is not None and not generation._done:
+            if generation.input_transcription:
+                credited.add(generation.input_id)
+            if generation._completed_timestamp is not None:
+                credited.add(generation.response_id)
+        self._memory.issued(handle, at=time.time(), credits=credited)
+        if self._watch.handle_came():
+            self._memory.generation_ended()
+        self._ladder.renewed()
+        self._store()
+
+    def _start_new_generation(self) -> None:
+        asked = self._pending_generation_fut is not None
+        self._memory.generation_began()
+        self._watch.generation_began(time.monotonic())
+        self._replies.began(by_request=asked)
+        super()._start_new_generation()
+
+    def _mark_current_generation_done(self) -> None:
+        generation = self._current_generation
+        if generation is None or generation._done:
+            return
+        super()._mark_current_generation_done()
+        # the plugin adds what was said to its own context: ours is the ledger
+        items, self._chat_ctx = self._chat_ctx.items, llm.ChatContext.empty()
+        for item in items:
+            if is_service_made(item.id):
+                self._memory.came(item, connected=self._link is not None)
+
+    def _handle_go_away(self, go_away: types.LiveServerGoAway) -> None:
+        left_s = _seconds(go_away.time_left)
+        log.info("gemini will close the connection", extra={"left_s": left_s})
+        self._watch.leave_by(time.monotonic(), left_s)
+        self._wake.set()
+
+    # -- what goes out ---------------------------------------------------------------------
+
+    def _send_client_event(self, event: Any) -> None:  # a union of the plugin's own
+        if self._msg_ch.closed:
+            return
+        if isinstance(event, types.LiveClientRealtimeInput):
+            self._outgoing.push(event)
+        elif isinstance(event, types.LiveClientToolResponse) and self._link is not None:
+            self._sender.refused.append(event)
+        self._wake.set()
+
+    def _mark_restart_needed(self, on_error: bool = False) -> None:
+        if on_error:
+            self._session_should_close.set()
+            return
+        self._config += 1
+        self._wake.set()
+
+    def _build_connect_config(self) -> types.LiveConnectConfig:
+        config = super()._build_connect_config()
+        resumed = self._session_resumption_handle is not None
+        config.history_config = (
+            types.HistoryConfig(initial_history_in_client_content=True)
+            if self._accepts.initial_history and not resumed and self._memory.difference().items
+            else None
+        )
+        return config
+
+    def _tool_manner(self) -> ToolManner:
+        return ToolManner(
+            vertexai=self._opts.vertexai,
+            scheduling=self._opts.tool_response_scheduling,
+            silent_ok=not self._opts.vertexai
+            and self._opts.tool_behavior == types.Behavior.NON_BLOCKING,
+            synthetic=frozenset(self._synthetic_call_ids),
+        )
+
+    def _unasked(self, _: Asked) -> None:
+        self._pending_generation_fut = None
+        self.interrupt()
+
+    # -- another process -------------------------------------------------------------------
+
+    async def _take_saved(self) -> None:
+        payload = self._resume
+        if payload is None and self._options.handles is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.handles_s):
+                    payload = await self._options.handles.take()
+        if payload:
+            usable = saved.restore(
+                payload, self._memory, where=self._where,
+                now=time.time(), valid_s=self._accepts.handle_valid_s,
+            )  # fmt: skip
+            self._watch.cause = "another process" if usable else "start"
+
+    def _store(self) -> None:
+        if self._options.handles is None:
+            return
+        self._unstored = self.save()
+        if self._storing is None or self._storing.done():
+            self._storing = _task(self._keep_stored(), "gemini-handles")
+
+    async def _keep_stored(self) -> None:
+        handles = self._options.handles
+        while handles is not None and self._unstored is not None:
+            payload, self._unstored = self._unstored, None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.handles_s):
+                    await handles.save(payload, self._accepts.handle_valid_s)
+
+
+def _task(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    return asyncio.create_task(work, name=name)
+
+
+def _said(content: types.LiveServerContent) -> bool:
+    return content.output_transcription is not None and bool(content.output_transcription.text)
+
+
+def _seconds(text: str | None) -> float:
+    """Read a duration ("9.5s") as the API writes it; 0 for what cannot be read."""
+    try:
+        return float((text or "0").removesuffix("s"))
+    except ValueError:
+        return 0.0
+
+
+def _code(error: Exception) -> int | None:
+    """The close code, or the HTTP status of the upgrade."""
+    if isinstance(error, InvalidStatus):
+        return int(error.response.status_code)
+    received = getattr(error, "rcvd", None)
+    code = getattr(received, "code", None) or getattr(error, "code", None)
+    return code if isinstance(code, int) else None
