@@ -18,6 +18,9 @@ _MISSING: Final = (
 )
 
 
+Headers = list[tuple[bytes, bytes]]
+
+
 def install(app: FastAPI, folder: Path) -> None:
     """Serve ``folder`` at /, or say how to build it. Looked at with each request."""
     routes = tuple(app.router.routes)
@@ -67,11 +70,18 @@ class SafeHeaders:
         async def completed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *self._headers]
-                if scope["path"].startswith("/v1/"):
-                    message["headers"].append((b"cache-control", b"no-store"))
+                message["headers"] += _keeping(scope["path"], message["headers"])
             await send(message)
 
         await self._app(scope, receive, completed)
+
+
+def _keeping(path: str, headers: Headers) -> Headers:
+    """Say how long an answer may be kept: a page must find the assets of its own build."""
+    if path.startswith("/v1/"):
+        return [(b"cache-control", b"no-store")]
+    kind = dict(headers).get(b"content-type", b"")
+    return [(b"cache-control", b"no-cache")] if kind.startswith(b"text/html") else []
 
 
 def policy(livekit_url: str) -> str:

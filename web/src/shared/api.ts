@@ -39,7 +39,7 @@ export interface CallRequest {
   readonly name: string | null;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
+export type Fields = Readonly<Record<string, unknown>>;
 
 export class Api {
   constructor(
@@ -96,12 +96,47 @@ export class Api {
     return items.map((item) => storedMessage(fields(item)));
   }
 
+  /** Read any endpoint's JSON object. */
+  async read(path: string, signal: AbortSignal): Promise<Fields> {
+    return this.send("GET", path, signal);
+  }
+
+  /** Open a stream: only its beginning has a deadline. */
+  async stream(path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+    const opening = new AbortController();
+    const timer = setTimeout(
+      () => opening.abort(new DOMException("slow", "TimeoutError")),
+      DEADLINE_MS,
+    );
+    try {
+      const response = await this.request("GET", path, signal, opening.signal);
+      if (response.body === null) {
+        throw new ProblemError({ kind: "backend_broken", detail: "the answer is empty" });
+      }
+      return response.body;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   private async send(
     method: "GET" | "POST",
     path: string,
     signal: AbortSignal,
     body?: Fields,
   ): Promise<Fields> {
+    const deadline = AbortSignal.timeout(DEADLINE_MS);
+    return readJson(await this.request(method, path, signal, deadline, body));
+  }
+
+  /** Send one request; what is no success comes out as a ProblemError. */
+  private async request(
+    method: "GET" | "POST",
+    path: string,
+    signal: AbortSignal,
+    deadline: AbortSignal,
+    body?: Fields,
+  ): Promise<Response> {
     const token = this.token();
     if (token === null) {
       throw new ProblemError({ kind: "token_missing" });
@@ -114,7 +149,7 @@ export class Api {
           Authorization: `Bearer ${token}`,
           ...(body ? { "Content-Type": "application/json" } : {}),
         },
-        signal: AbortSignal.any([signal, AbortSignal.timeout(DEADLINE_MS)]),
+        signal: AbortSignal.any([signal, deadline]),
         cache: "no-store",
         ...(body ? { body: JSON.stringify(body) } : {}),
       });
@@ -122,13 +157,13 @@ export class Api {
       signal.throwIfAborted(); // given up on purpose: not a problem to tell
       throw new ProblemError({ kind: "backend_away", detail: silence(error) });
     }
-    const answer = await readJson(response);
     if (!response.ok) {
+      const answer = await readJson(response);
       const retryAfter = response.headers.get("Retry-After");
       const detail = text(answer, "detail") || text(answer, "title");
       throw new ProblemError(problemOfStatus(response.status, detail, retryAfter));
     }
-    return answer;
+    return response;
   }
 }
 
