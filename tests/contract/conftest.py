@@ -46,10 +46,10 @@ def pytest_runtest_makereport(
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    broken = dict.fromkeys(config.stash.get(BROKEN, []))
+    broken: list[str] = config.stash.get(BROKEN, [])
     if broken:
         terminalreporter.section("broken promises", red=True)
-        for line in broken:
+        for line in dict.fromkeys(broken):
             terminalreporter.write_line(f"BROKEN: {line}")
 
 
