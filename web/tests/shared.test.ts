@@ -45,11 +45,13 @@ test("statuses are sorted by what a person can do about them", () => {
   ]);
   assert.deepEqual(problemOfStatus(503, "full", "2"), {
     kind: "backend_busy",
+    status: 503,
     detail: "full",
     retryAfterS: 2,
   });
   assert.deepEqual(problemOfStatus(503, null, "Wed, 21 Oct 2026 07:28:00 GMT"), {
     kind: "backend_busy",
+    status: 503,
   });
 });
 

@@ -2,13 +2,15 @@
 
 import { Api } from "../shared/api";
 import { adoptLink } from "../shared/credentials";
+import { Http } from "../shared/http";
+import { element } from "../shared/page";
 import { TabMemory, tabStorage } from "../shared/storage";
 import { CallDesk } from "./call-desk";
 import { Meters } from "./meters";
 import { captureMicrophone, microphoneAsks } from "./microphone";
 import type { RoomConnection, RoomListener } from "./room-connection";
 import { TranscriptView } from "./transcript-view";
-import { CallView, element } from "./view";
+import { CallView } from "./view";
 import type { Action } from "./words";
 
 const memory = new TabMemory(tabStorage());
@@ -25,7 +27,7 @@ const transcriptView = new TranscriptView(
 );
 
 const desk = new CallDesk({
-  api: new Api(new URL(document.baseURI), () => memory.read("token")),
+  api: new Api(new Http(new URL(document.baseURI), () => memory.read("token"))),
   memory,
   captureMicrophone,
   microphoneAsks,

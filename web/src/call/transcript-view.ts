@@ -4,7 +4,7 @@
  * conversation stays quick.
  */
 
-import { setText } from "./view";
+import { setText } from "../shared/page";
 import type { Entry, Line, Transcript } from "./transcript";
 
 interface Drawn {

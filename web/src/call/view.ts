@@ -3,6 +3,7 @@
  * Elements are made once, in index.html; here only text, attributes and `hidden` change.
  */
 
+import { element, setText } from "../shared/page";
 import { agentPresence } from "./call-state";
 import type { CallState } from "./call-state";
 import { describe } from "./words";
@@ -11,15 +12,6 @@ import type { Action, Button, Notice, Screen } from "./words";
 export interface Wishes {
   readonly act: (action: Action) => void;
   readonly type: (text: string) => void;
-}
-
-/** Find an element that index.html promises to have. */
-export function element<T extends HTMLElement = HTMLElement>(id: string): T {
-  const found = document.getElementById(id);
-  if (found === null) {
-    throw new Error(`index.html has no element #${id}`);
-  }
-  return found as T;
 }
 
 export class CallView {
@@ -33,6 +25,7 @@ export class CallView {
   private readonly microphone = element<HTMLButtonElement>("microphone");
   private readonly microphoneLabel = element("microphone-label");
   private readonly hangUp = element<HTMLButtonElement>("hang-up");
+  private readonly recordLink = element<HTMLAnchorElement>("record-link");
   private readonly clock = element("clock");
   private readonly composer = element<HTMLFormElement>("composer");
   private readonly input = element<HTMLInputElement>("composer-input");
@@ -109,6 +102,8 @@ export class CallView {
     this.microphone.dataset["action"] = screen.microphone?.action ?? "";
     setText(this.microphoneLabel, screen.microphone?.label ?? "");
     this.composer.hidden = !screen.canType;
+    this.recordLink.hidden = state.conversationId === null;
+    this.recordLink.href = `conversations.html?id=${encodeURIComponent(state.conversationId ?? "")}`;
   }
 
   /** The pressed button may just have gone: the focus goes to what took its place. */
@@ -152,12 +147,5 @@ export class CallView {
       this.wishes.type(this.input.value);
       this.input.value = "";
     });
-  }
-}
-
-/** Change a text only where it differs: a live region repeats what is set anew. */
-export function setText(target: HTMLElement, text: string): void {
-  if (target.textContent !== text) {
-    target.textContent = text;
   }
 }

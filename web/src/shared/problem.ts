@@ -18,6 +18,8 @@ export type ProblemKind =
 
 export interface Problem {
   readonly kind: ProblemKind;
+  /** The status of the answer, where there was one. */
+  readonly status?: number;
   /** What the other side said about it, for the second line. */
   readonly detail?: string;
   /** How long the other side asks to wait. */
@@ -50,6 +52,7 @@ export function problemOfStatus(
   const seconds = Number.parseFloat(retryAfter ?? "");
   return {
     kind: KIND_OF_STATUS[status] ?? "backend_broken",
+    status,
     ...(detail ? { detail } : {}),
     ...(Number.isFinite(seconds) && seconds >= 0 ? { retryAfterS: seconds } : {}),
   };
