@@ -1,11 +1,19 @@
-"""``chaos``: calls as real processes while everything around them is killed (simulators/chaos)."""
+"""``chaos``: calls as real processes while everything around them is killed (simulators/chaos).
+
+Before them, without arguments: thousands of requests made from the API's description
+(simulators/fuzz.py); ``chaos fuzz`` asks these alone.
+"""
 
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 
 from devtools import disk, figures
 from devtools.paths import ROOT, VENV, python_of
+
+FUZZ_CASES = 10_000
+FUZZ = "fuzz"
 
 
 def chaos(args: list[str]) -> int:
@@ -13,6 +21,10 @@ def chaos(args: list[str]) -> int:
     os.umask(0o077)
     folder = Path(tempfile.gettempdir())
     disk.require({folder: figures.START_MB}, what="a chaos run (data and logs)")
-    python = str(python_of(VENV))
     os.chdir(ROOT)
-    os.execv(python, [python, "-m", "simulators.chaos", *args])
+    python = str(python_of(VENV))
+    fuzz = [python, "-m", "simulators.fuzz", "--cases", str(FUZZ_CASES)]
+    if not args and (code := subprocess.call(fuzz)):
+        return code
+    alone = args[:1] == [FUZZ]
+    os.execv(python, [*fuzz, *args[1:]] if alone else [python, "-m", "simulators.chaos", *args])

@@ -73,7 +73,7 @@ def test_one_ordinal_belongs_to_one_event(log: Log) -> None:
 
 def test_acknowledged_stops_at_the_first_gap_and_missing_shows_it(log: Log) -> None:
     """acknowledged is the highest ordinal without a gap below it; missing shows the gaps.
-    Otherwise the outbox deletes words that never arrived."""
+    Otherwise nobody learns which words of a lost pod never arrived."""
     log.register("w")
     assert log.store("w", event(2), event(5))["acknowledged"] == 0
     assert [(m["writer_id"], m["from"], m["to"]) for m in log.shown()["missing"]] == [
@@ -87,7 +87,7 @@ def test_acknowledged_stops_at_the_first_gap_and_missing_shows_it(log: Log) -> N
 
 def test_an_empty_batch_says_where_the_writer_stands(log: Log) -> None:
     """A batch without events answers with what is acknowledged.
-    Otherwise a relay that comes back after a crash cannot ask what it still has to deliver."""
+    Otherwise a writer that has lost its place cannot ask how far its words have come."""
     log.register("w")
     log.store("w", event(1))
     assert log.store("w")["acknowledged"] == 1
