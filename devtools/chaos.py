@@ -24,7 +24,8 @@ def chaos(args: list[str]) -> int:
     os.chdir(ROOT)
     python = str(python_of(VENV))
     fuzz = [python, "-m", "simulators.fuzz", "--cases", str(FUZZ_CASES)]
-    if not args and (code := subprocess.call(fuzz)):
-        return code
     alone = args[:1] == [FUZZ]
-    os.execv(python, [*fuzz, *args[1:]] if alone else [python, "-m", "simulators.chaos", *args])
+    code = 0 if args else subprocess.call(fuzz)
+    if code == 0:
+        os.execv(python, [*fuzz, *args[1:]] if alone else [python, "-m", "simulators.chaos", *args])
+    return code

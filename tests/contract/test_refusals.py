@@ -112,3 +112,10 @@ def test_another_content_type_is_a_415(log: Log) -> None:
     Otherwise a page of another site can write with its visitor's credentials."""
     body = json.dumps({"writer_id": "w", "events": []})
     refused(log.http.post(f"{log.path}/events", content=body), 415)
+
+
+def test_readiness_needs_no_token(url: str) -> None:
+    """GET /readyz is 200 without a token when requests can be answered.
+    Otherwise `agent.py doctor` takes a backend that works for one that is away."""
+    with client_of(url, None) as nobody:
+        assert nobody.get("/readyz").status_code == 200
