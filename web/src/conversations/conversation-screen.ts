@@ -117,7 +117,7 @@ export class ConversationScreen {
     setText(element("title"), name);
     document.title = `${name} · Throughline`;
     const running = conversation.leaseUntil === null ? "no call" : "a call is running";
-    const words = `${counts(conversation)} · session ${conversation.session} · ${running} · began `;
+    const words = `${counts(conversation)} · ${running} · began `;
     element("facts").replaceChildren(words, timeElement(conversation.createdAt, DATE_AND_TIME));
     const missing = conversation.missing.reduce((sum, gap) => sum + gap.count, 0);
     element("missing").hidden = missing === 0;

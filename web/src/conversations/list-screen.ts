@@ -101,16 +101,20 @@ export class ListScreen {
 }
 
 function item(conversation: Conversation): HTMLElement {
+  const key = make("span", {
+    class: "conversation-key",
+    text: conversation.key || conversation.id,
+  });
   const link = make(
     "a",
     { class: "conversation-link" },
-    make("span", { class: "conversation-key", text: conversation.key || conversation.id }),
-    make("span", { class: "soft", text: counts(conversation) }),
+    key,
+    make("span", { class: "soft counts", text: counts(conversation) }),
     make("span", { class: "soft when" }, timeElement(conversation.createdAt, DATE_AND_TIME)),
   );
   link.href = `?id=${encodeURIComponent(conversation.id)}`;
   if (conversation.leaseUntil !== null) {
-    link.append(make("span", { class: "chip live", testid: "running", text: "Live" }));
+    key.append(" ", make("span", { class: "chip live", testid: "running", text: "Live" }));
   }
   const made = make("li", { testid: "conversation" }, link);
   made.dataset["id"] = conversation.id;
