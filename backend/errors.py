@@ -7,6 +7,7 @@ BackendError
 ├── Denied         the token does not allow it
 ├── Malformed      never again like this: the request is wrong
 ├── TooLarge       split it
+├── Gone           a cursor into what was pruned: begin again, or after the position it names
 ├── PreconditionFailed  what is to be changed is not what the caller saw: read it again
 ├── Unsupported    another content type than JSON
 ├── NotBuilt       a later version of this backend answers it
@@ -67,6 +68,14 @@ class Malformed(BackendError):
 
 class TooLarge(BackendError):
     """More than one request may carry: split it."""
+
+
+class Gone(BackendError):
+    """What came after the cursor was pruned; everything after ``after`` is there."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__("cursor_pruned", f"events were pruned: begin at 0, or go on after {after}")
+        self.after = after
 
 
 class PreconditionFailed(BackendError):

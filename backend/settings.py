@@ -7,6 +7,7 @@ from typing import Self
 
 from pydantic import (
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -82,6 +83,16 @@ class Settings(BaseSettings):
     )
     max_streams: PositiveInt = Field(
         default=5_000, description="Live streams open at once; more are answered 503."
+    )
+    retention_events: NonNegativeInt = Field(
+        default=50_000,
+        description="Events kept of a conversation; 0: all. A live session is whole.",
+    )
+    retention_s: NonNegativeFloat = Field(
+        default=0.0, description="Older events are pruned, in seconds; 0: never."
+    )
+    retention_look_s: PositiveFloat = Field(
+        default=300.0, description="Rest between two looks for what is to be pruned."
     )
     drain_s: PositiveFloat = Field(
         default=5.0, description="Longest wait for requests and jobs at shutdown."

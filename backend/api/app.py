@@ -28,6 +28,7 @@ from backend.jobs import supervised
 from backend.service.access import Access
 from backend.service.indexing import index
 from backend.service.live import Live
+from backend.service.pruning import Pruner
 from backend.settings import Settings
 from backend.storage.choice import open_storage
 
@@ -58,6 +59,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
         try:
             async with supervised(drain_s=settings.drain_s) as jobs:
                 jobs.start("live", live.run)
+                if settings.retention_events or settings.retention_s:
+                    jobs.start("retention", Pruner(storage=storage, settings=settings).run)
                 jobs.start("index", functools.partial(index, storage))
                 if settings.has_livekit:
                     jobs.start("dispatcher", dispatcher.run)

@@ -41,6 +41,7 @@ _PROBLEMS: Final = {
     "403": "The token's scope does not reach this",
     "404": "Unknown, or of another tenant",
     "409": "Conflict",
+    "410": "The cursor points into what was pruned",
     "412": "If-Match does not fit what is stored",
     "413": "Too large",
     "415": "Not application/json",

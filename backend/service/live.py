@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from backend.errors import Unavailable
+from backend.errors import Gone, Unavailable
 from backend.jobs import Jobs
 from backend.storage.ports import Storage
 from backend.storage.records import Change, EventFilter, Reader
@@ -73,6 +73,13 @@ class Feed:
             self._drop(max(1, len(self._items) // 4))
         self.wake()
 
+    def skip(self, position: int) -> None:
+        """Go on after ``position``; whoever follows is sent away, for it has missed something."""
+        self._drop(len(self._items))
+        self._first += 1
+        self.position = self.floor = position
+        self.wake()
+
     def wake(self) -> None:
         """Let every follower look."""
         self._moved.set()
@@ -102,7 +109,7 @@ class Feed:
         del self._items[:count]
         self._first += count
         self._bytes -= sum(len(item.event) for item in gone)
-        self.floor = max(self.floor, *(item.position for item in gone))
+        self.floor = max([self.floor, *(item.position for item in gone)])
 
 
 class Live:
@@ -229,17 +236,22 @@ class Live:
         reader = Reader(tenant=feed.tenant)
         while feed.followers and not self._ended and not jobs.stopping.is_set():
             feed.look.clear()
-            items = await self._read(reader, feed.conversation_id, feed.position)
+            try:
+                items = await self._read(reader, feed.conversation_id, feed.position)
+            except Behind as exc:  # pruned before it was read: nobody saw what is missing
+                feed.skip(exc.after)
+                continue
             feed.add(items)
             if len(items) < PAGE:
                 await _set_within(feed.look, LOOK_S)
 
     async def _read(self, reader: Reader, id_: str, after: int) -> list[Item]:
         wanted = EventFilter(after=after, limit=PAGE)
-        return [
-            Item(position=position_of(event), event=event)
-            for event in await self._storage.events(reader, id_, wanted)
-        ]
+        try:
+            events = await self._storage.events(reader, id_, wanted)
+        except Gone as exc:
+            raise Behind(exc.after) from exc
+        return [Item(position=position_of(event), event=event) for event in events]
 
 
 async def _set_within(event: asyncio.Event, within_s: float) -> None:

@@ -8,6 +8,7 @@ unknown ones. Any of them raises Unavailable when the database is away or full.
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from backend.rules.retention import Keep
 from backend.storage.records import (
     AgentLife,
     Batch,
@@ -216,6 +217,24 @@ class Profiles(Protocol):
         ...
 
 
+class Retention(Protocol):
+    """Forgetting old events."""
+
+    async def prunable(
+        self, keep: Keep, *, after: tuple[str, str] | None, limit: int
+    ) -> list[tuple[str, str]]:
+        """List (tenant, id) of conversations that may hold too much, from one place on."""
+        ...
+
+    async def prune(self, tenant: str, id_: str, keep: Keep, *, now_ms: int, limit: int) -> int:
+        """Forget up to ``limit`` events of a conversation, oldest first; say how many went.
+
+        One transaction: an event goes with its message and its words. Repeated until it answers 0;
+        what stays is in rules.retention.
+        """
+        ...
+
+
 Tell = Callable[[Change | None], None]
 """Takes each change; None: some may have been missed, so look everywhere. It never blocks."""
 
@@ -234,7 +253,9 @@ class Changes(Protocol):
         ...
 
 
-class Storage(Tokens, Conversations, Writers, Calls, Copies, Search, Profiles, Changes, Protocol):
+class Storage(
+    Tokens, Conversations, Writers, Calls, Copies, Search, Profiles, Retention, Changes, Protocol
+):
     """All of it, with its life."""
 
     async def open(self) -> None:

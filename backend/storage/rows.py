@@ -6,10 +6,11 @@ from typing import Any, Final
 
 import msgspec
 
-from backend.errors import PreconditionFailed
+from backend.errors import Gone, PreconditionFailed
 from backend.rules.batches import NOT_KEPT, Placed
 from backend.rules.events import canonical
 from backend.rules.ordinals import Received
+from backend.rules.retention import Keep
 from backend.rules.rows import Head, WriterRow, runs_of
 from backend.rules.words import MAX_WORD, words_of
 from backend.storage.records import (
@@ -225,6 +226,18 @@ def event(conversation_id: str, row: Row) -> bytes:
     if position != NOT_KEPT:
         shown["position"] = position
     return canonical(shown)
+
+
+def limits(keep: Keep) -> tuple[int, int]:
+    """Say which conversations may hold too much: more events than this, older than that."""
+    most = 2**62 if keep.max_events is None else keep.max_events
+    return most, keep.since_ms or 0
+
+
+def not_pruned(after: int, pruned_position: int) -> None:
+    """Raise Gone when a cursor points into what was pruned; 0 is no cursor: what is left."""
+    if 0 < after < pruned_position:
+        raise Gone(pruned_position)
 
 
 def scope(tenant: str, conversation_id: str) -> str:

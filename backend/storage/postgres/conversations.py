@@ -113,6 +113,20 @@ async def last_position(db: Db, reader: Reader, id_: str) -> int:
     return int(row[0])
 
 
+async def check_cursor(db: Db, reader: Reader, id_: str, after: int) -> None:
+    """Raise NotFound as ``check`` does, Gone when events after the cursor were pruned."""
+    row = await db.fetchrow(
+        "SELECT pruned_position FROM conversations WHERE tenant = $1 AND id = $2"
+        " AND ($3::text IS NULL OR opened_by = $3)",
+        reader.tenant,
+        id_,
+        reader.opened_by,
+    )
+    if row is None:
+        raise no_conversation()
+    rows.not_pruned(after, row[0])
+
+
 async def newest(
     db: Db, reader: Reader, limit: int, after: str | None, now_ms: int
 ) -> list[Conversation]:

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from backend.errors import NotFound
+from backend.errors import Gone, NotFound
 from backend.storage import rows
-from backend.storage.postgres.conversations import check
+from backend.storage.postgres.conversations import check, check_cursor
 from backend.storage.postgres.engine import Db
 from backend.storage.records import EventFilter, Reader
 
@@ -14,7 +14,7 @@ _BACKWARDS: Final = rows.MESSAGE_ORDER.replace(",", " DESC,") + " DESC"
 
 async def events(db: Db, reader: Reader, id_: str, wanted: EventFilter) -> list[bytes]:
     """List events ascending by position."""
-    await check(db, reader, id_)
+    await check_cursor(db, reader, id_, wanted.after)
     clauses, values = "", [reader.tenant, id_, wanted.after, wanted.limit]
     for clause, value in (
         ("e.session_number =", wanted.session),
@@ -66,5 +66,22 @@ async def _place(db: Db, tenant: str, id_: str, event_id: str) -> rows.Row:
         event_id,
     )
     if row is None:
+        await _tell_pruned(db, tenant, id_, event_id)
         raise NotFound("unknown_message", "before: no such message in this conversation")
     return row
+
+
+async def _tell_pruned(db: Db, tenant: str, id_: str, event_id: str) -> None:
+    """Raise Gone for a message that was here and has been pruned."""
+    pruned = await db.fetchval(
+        "SELECT c.pruned_position FROM event_ids i JOIN conversations c ON c.tenant = i.tenant"
+        " AND c.id = i.conversation_id WHERE i.tenant = $1 AND i.conversation_id = $2"
+        " AND i.event_id = $3 AND i.position BETWEEN 1 AND c.pruned_position"
+        " AND NOT EXISTS (SELECT 1 FROM events e WHERE e.tenant = i.tenant"
+        " AND e.conversation_id = i.conversation_id AND e.position = i.position)",
+        tenant,
+        id_,
+        event_id,
+    )
+    if pruned is not None:
+        raise Gone(pruned)

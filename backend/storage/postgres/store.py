@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from backend.errors import Unavailable
+from backend.rules.retention import Keep
 from backend.storage.migrations import Migration
 from backend.storage.ports import Tell
 from backend.storage.postgres import (
@@ -12,6 +13,7 @@ from backend.storage.postgres import (
     ingest,
     profiles,
     reading,
+    retention,
     search,
     tokens,
     writers,
@@ -186,6 +188,16 @@ class PostgresStorage:
     async def put_profile(self, tenant: str, profile: Profile, expected: Expected) -> None:
         """Store a profile if it is as expected."""
         await self._engine.transact(profiles.put, tenant, profile, expected)
+
+    async def prunable(
+        self, keep: Keep, *, after: tuple[str, str] | None, limit: int
+    ) -> list[tuple[str, str]]:
+        """List conversations that may hold too much."""
+        return await self._engine.run(retention.candidates, keep, after or ("", ""), limit)
+
+    async def prune(self, tenant: str, id_: str, keep: Keep, *, now_ms: int, limit: int) -> int:
+        """Forget up to ``limit`` events."""
+        return await self._engine.transact(retention.prune, tenant, id_, keep, now_ms, limit)
 
     async def follow_changes(self, tell: Tell) -> None:
         """Call ``tell`` after each commit of any replica."""

@@ -90,6 +90,16 @@ def last_position(db: sqlite3.Connection, reader: Reader, id_: str) -> int:
     return int(row[0])
 
 
+def check_cursor(db: sqlite3.Connection, reader: Reader, id_: str, after: int) -> None:
+    """Raise NotFound as ``check`` does, Gone when events after the cursor were pruned."""
+    check(db, reader, id_)
+    (pruned,) = db.execute(
+        "SELECT pruned_position FROM conversations WHERE tenant = ? AND id = ?",
+        (reader.tenant, id_),
+    ).fetchone()
+    rows.not_pruned(after, pruned)
+
+
 def newest(
     db: sqlite3.Connection, reader: Reader, limit: int, after: str | None, now_ms: int
 ) -> list[Conversation]:

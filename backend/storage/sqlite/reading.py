@@ -2,15 +2,15 @@
 
 import sqlite3
 
-from backend.errors import NotFound
+from backend.errors import Gone, NotFound
 from backend.storage import rows
 from backend.storage.records import EventFilter, Reader
-from backend.storage.sqlite.conversations import check
+from backend.storage.sqlite.conversations import check, check_cursor
 
 
 def events(db: sqlite3.Connection, reader: Reader, id_: str, wanted: EventFilter) -> list[bytes]:
     """List events ascending by position."""
-    check(db, reader, id_)
+    check_cursor(db, reader, id_, wanted.after)
     clauses = ["e.tenant = ?", "e.conversation_id = ?", "e.position > ?"]
     values: list[object] = [reader.tenant, id_, wanted.after]
     for clause, value in (
@@ -66,5 +66,20 @@ def _place(
         (tenant, id_, event_id),
     ).fetchone()
     if row is None:
+        _tell_pruned(db, tenant, id_, event_id)
         raise NotFound("unknown_message", "before: no such message in this conversation")
     return row[0], row[1], row[2], row[3], row[4]
+
+
+def _tell_pruned(db: sqlite3.Connection, tenant: str, id_: str, event_id: str) -> None:
+    """Raise Gone for a message that was here and has been pruned."""
+    row = db.execute(
+        "SELECT c.pruned_position FROM event_ids i JOIN conversations c ON c.tenant = i.tenant"
+        " AND c.id = i.conversation_id WHERE i.tenant = ? AND i.conversation_id = ?"
+        " AND i.event_id = ? AND i.position BETWEEN 1 AND c.pruned_position"
+        " AND NOT EXISTS (SELECT 1 FROM events e WHERE e.tenant = i.tenant"
+        " AND e.conversation_id = i.conversation_id AND e.position = i.position)",
+        (tenant, id_, event_id),
+    ).fetchone()
+    if row is not None:
+        raise Gone(row[0])

@@ -61,6 +61,24 @@ def index(db: sqlite3.Connection, tenant: str, id_: str, limit: int = CATCH_UP) 
     return until - indexed
 
 
+def forget(
+    db: sqlite3.Connection, place: tuple[str, str], messages: Sequence[tuple[int, bytes]]
+) -> None:
+    """Take messages out of the index: it has no texts, so it is told what they were."""
+    for position, body in messages:
+        row = db.execute(
+            "DELETE FROM search_docs WHERE tenant = ? AND conversation_id = ? AND position = ?"
+            " RETURNING doc",
+            (*place, position),
+        ).fetchone()
+        if row is not None:
+            db.execute(
+                "INSERT INTO search_words (search_words, rowid, scope, words)"
+                " VALUES ('delete', ?, ?, ?)",
+                (row[0], rows.scope(*place), " ".join(rows.words_in(body))),
+            )
+
+
 def _behind(db: sqlite3.Connection, tenant: str, id_: str) -> tuple[int, int] | None:
     row: tuple[int, int] | None = db.execute(
         "SELECT up_to, indexed FROM search_state"

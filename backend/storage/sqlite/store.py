@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from backend.errors import StartRefused
+from backend.rules.retention import Keep
 from backend.storage.migrations import Migration
 from backend.storage.ports import Tell
 from backend.storage.records import (
@@ -38,6 +39,7 @@ from backend.storage.sqlite import (
     ingest,
     profiles,
     reading,
+    retention,
     search,
     tokens,
     writers,
@@ -192,6 +194,16 @@ class SqliteStorage:
     async def put_profile(self, tenant: str, profile: Profile, expected: Expected) -> None:
         """Store a profile if it is as expected."""
         await self._write(profiles.put, tenant, profile, expected)
+
+    async def prunable(
+        self, keep: Keep, *, after: tuple[str, str] | None, limit: int
+    ) -> list[tuple[str, str]]:
+        """List conversations that may hold too much."""
+        return await self._read(retention.candidates, keep, after or ("", ""), limit)
+
+    async def prune(self, tenant: str, id_: str, keep: Keep, *, now_ms: int, limit: int) -> int:
+        """Forget up to ``limit`` events."""
+        return await self._write(retention.prune, tenant, id_, keep, now_ms, limit)
 
     async def follow_changes(self, tell: Tell) -> None:
         """Call ``tell`` after each commit of this process: the file has no other writers."""

@@ -1,0 +1,2 @@
+-- Retention: everything up to here has been pruned, but for what is kept for good.
+ALTER TABLE conversations ADD COLUMN pruned_position bigint NOT NULL DEFAULT 0;
