@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from livekit import rtc
@@ -151,7 +151,8 @@ async def serving(behaviour: Behaviour | None = None) -> AsyncIterator[GeminiSer
 
 
 async def both_remember(
-    server: GeminiServer, talk: Talk, *lines: tuple[str, str], within_s: float = 5.0
+    server: GeminiServer, talk: Talk, *lines: tuple[str, str], within_s: float = 5.0,
+    also: Callable[[], bool] = lambda: True,
 ) -> None:
     """Wait until both sides have the same conversation, with these lines last, and rest."""
 
@@ -161,6 +162,7 @@ async def both_remember(
             server.is_connected
             and server.now.is_idle
             and server.conversation.said == ours
+            and also()
             and (not lines or ours[-len(lines) :] == list(lines))
         )
 

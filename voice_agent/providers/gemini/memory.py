@@ -110,7 +110,7 @@ class Memory:
         if one.key is None:
             return
         place = len(self._want)
-        while place and (key := self._want[place - 1].key) and not self._knows(key):
+        while place and self._is_untold(self._want[place - 1]):
             place -= 1
         self._want.insert(place, one)
         self._unrecorded.add(one.key)
@@ -125,8 +125,12 @@ class Memory:
         """Whether the newest handle covers an item of the running turn."""
         return self.frozen is not None and key in self.frozen.credits
 
-    def _knows(self, key: str) -> bool:
-        return key in self._known or key in self._left_out
+    def _is_untold(self, one: Wanted) -> bool:
+        """Whether it is the application's own, and the service has not been told yet."""
+        key = one.key
+        return key is not None and not is_service_made(key) and not (
+            key in self._known or key in self._left_out
+        )  # fmt: skip
 
     # -- the service -----------------------------------------------------------------------
 

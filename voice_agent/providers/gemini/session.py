@@ -271,6 +271,8 @@ class RealtimeSession(realtime_api.RealtimeSession):
 
     def _left(self) -> None:
         """Nobody is connected any more: from here on everything waits for the next connection."""
+        if self._link is None:
+            return
         self._link = None
         self._active_session = None
         self._session_should_close.set()
@@ -430,7 +432,7 @@ class RealtimeSession(realtime_api.RealtimeSession):
     def broken(self, error: Exception) -> None:
         """Nothing more will come on this connection."""
         self._session_error = error
-        self._session_should_close.set()
+        self._left()
 
     def _turn_over(self, now: float, *, handle_due: bool) -> None:
         self._replies.due = "none"

@@ -1,0 +1,64 @@
+"""A call that is cut at every one of its messages: nothing is missing, doubled or moved."""
+
+import pytest
+
+from simulators.gemini.behaviour import Behaviour, Drop
+from simulators.gemini.server import GeminiServer
+from tests.gemini.talking import Talk, both_remember, serving, talking, told
+from tests.support.waiting import wait_for
+
+BOUNDARIES = 51
+"""Messages of the recorded call, both ways; a test below counts them."""
+SAID = ["hello there", "typed", 'use look_up {"word":"fee"}', "the end"]
+
+
+async def recorded_call(server: GeminiServer, talk: Talk) -> None:
+    """Two spoken turns, a typed one, a tool. Goes on when each is remembered on both sides."""
+    talk.say("hello there")
+    await answered(server, talk, "hello there")
+    await talk.type("typed")
+    await answered(server, talk, "typed")
+    talk.say(SAID[2])
+    await answered(server, talk, SAID[2])
+    talk.say("the end")
+    await answered(server, talk, "the end")
+
+
+async def answered(server: GeminiServer, talk: Talk, words: str) -> None:
+    """Both sides remember the words, and a reply or a tool's outcome after them."""
+    def is_there() -> bool:
+        lines = told(talk.session)
+        return ("user", words) in lines and lines[-1][0] == "model" and lines[-1][1] != words
+
+    await both_remember(server, talk, also=is_there)
+
+
+def once_and_in_order(talk: Talk) -> None:
+    """What was said is there once each, in the order it was said; each has its answer."""
+    lines = told(talk.session)
+    users = [text for role, text in lines if role == "user"]
+    assert users == SAID
+    tools = [text for role, text in lines if role == "tool"]
+    assert tools == ["look_up(word=fee) = found fee"]
+    for n, line in enumerate(lines):
+        if line[0] == "user":
+            assert lines[n + 1][0] in {"model", "tool"}
+
+
+async def test_the_recorded_call_has_as_many_messages_as_are_cut() -> None:
+    async with serving() as server, talking(server) as talk:
+        await recorded_call(server, talk)
+        once_and_in_order(talk)
+        assert len(server.passed) == BOUNDARIES, [f"{p.way} {p.kind}" for p in server.passed]
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["lost", "arrived"])
+@pytest.mark.parametrize("at", range(1, BOUNDARIES + 1))
+async def test_a_call_that_is_cut_at_a_message_is_remembered_by_both_sides(
+    at: int, lost: bool
+) -> None:
+    behaviour = Behaviour(drops=[Drop(at=at, lost=lost)])
+    async with serving(behaviour) as server, talking(server) as talk:
+        await recorded_call(server, talk)
+        assert not behaviour.drops
+        once_and_in_order(talk)
