@@ -93,7 +93,7 @@ class GeminiServer:
     @property
     def conversation(self) -> Conversation:
         """What the newest session believes was said."""
-        return self.now.conversation
+        return self.now.conversation if self.connections else Conversation()
 
     @property
     def is_connected(self) -> bool:

@@ -121,17 +121,23 @@ def told(session: llm.RealtimeSession[Any]) -> list[tuple[str, str]]:
 
 @contextlib.asynccontextmanager
 async def talking(
-    server: GeminiServer, *, limits: Limits = QUICK, resume: bytes | None = None, **options: Any
+    server: GeminiServer,
+    *,
+    limits: Limits = QUICK,
+    resume: bytes | None = None,
+    model: str = "gemini-2.5-flash-native-audio-preview-12-2025",
+    **options: Any,
 ) -> AsyncIterator[Talk]:
     """Begin a call; hang up at the end of the block."""
     outcomes: list[Outcome] = []
-    model = RealtimeModel(
+    maker = RealtimeModel(
+        model=model,
         api_key="none",
         http_options=server.http_options,
         options=Options(limits=limits, on_outcome=outcomes.append, **options),
         resume=resume,
     )
-    session: RealtimeSession = model.session()
+    session: RealtimeSession = maker.session()
     talk = Talk(session)
     talk.outcomes = outcomes
     await session.update_instructions("Be brief.")
@@ -151,7 +157,10 @@ async def serving(behaviour: Behaviour | None = None) -> AsyncIterator[GeminiSer
 
 
 async def both_remember(
-    server: GeminiServer, talk: Talk, *lines: tuple[str, str], within_s: float = 5.0,
+    server: GeminiServer,
+    talk: Talk,
+    *lines: tuple[str, str],
+    within_s: float = 5.0,
     also: Callable[[], bool] = lambda: True,
 ) -> None:
     """Wait until both sides have the same conversation, with these lines last, and rest."""

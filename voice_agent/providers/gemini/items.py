@@ -99,6 +99,13 @@ def line(item: ChatItem, calls: Calls) -> str:
     return f"{role}: {_text(item)}"
 
 
+def in_words(items: Sequence[ChatItem], calls: Calls) -> str:
+    """Several items as one text; what the caller typed as it is."""
+    if all(isinstance(item, ChatMessage) and item.role == "user" for item in items):
+        return "\n".join(_text(item) for item in items)
+    return "\n".join(line(item, calls) for item in items)
+
+
 def _turn(role: str, text: str) -> types.Content:
     return types.Content(role=role, parts=[types.Part(text=text)])
 

@@ -67,6 +67,7 @@ class Memory:
     _made_here: set[str] = field(default_factory=set)
     _generation: int = 0
     _generating: bool = False
+    _resumed: bool = False
     revision: int = 0
     """Changes whenever the difference may."""
 
@@ -80,8 +81,8 @@ class Memory:
     def hand_over(self, context: ChatContext) -> None:
         """Take the application's view of the conversation.
 
-        What the service said and the application has never handed over is not removed by its
-        absence: it is merely not recorded yet.
+        What the service said last, and the application has not handed over, is not removed by its
+        absence: it is merely not recorded yet. An empty view clears everything.
         """
         before = {one.item.id: one for one in self._want}
         new = [wanted(item, before.get(item.id)) for item in context.items]
@@ -95,14 +96,24 @@ class Memory:
             and one.item.id not in before and one.item.call_id in self._made_here
         }  # fmt: skip
         self._unrecorded -= keys
+        if not keys:
+            self._unrecorded.clear()
         after: str | None = None
-        for one in self._want:
+        for one in self._want[self._newest_handed_over(keys) :]:
             if one.key is not None and one.key in self._unrecorded:
                 new.insert(_place_after(new, after), one)
-            if one.key is not None:
-                after = one.key
+            after = one.key or after
         self._want = new
+        self._unrecorded &= {one.key for one in new}
         self.revision += 1
+
+    def _newest_handed_over(self, keys: set[str]) -> int:
+        """The place of the newest thing the service said that is among ``keys``."""
+        return next(
+            (n for n in range(len(self._want) - 1, -1, -1)
+             if (key := self._want[n].key) in keys and key is not None and is_service_made(key)),
+            0,
+        )  # fmt: skip
 
     def came(self, item: ChatItem, *, connected: bool) -> None:
         """Take what the service itself said or heard: it stands before what it was not yet told."""
@@ -142,7 +153,7 @@ class Memory:
         )
         self.open_calls = set(start.open_calls) if start else set()
         self._left_out.clear()
-        self._generation, self._generating = 0, False
+        self._generation, self._generating, self._resumed = 0, False, resumed
         self.revision += 1
         if not resumed:
             self.frozen = None
@@ -226,8 +237,8 @@ class Memory:
 
     @property
     def has_generated(self) -> bool:
-        """Whether this connection has had a turn of the model."""
-        return self._generation > 0
+        """Whether the service's session has had a turn of the model."""
+        return self._generation > 0 or self._resumed
 
     @property
     def known_count(self) -> int:

@@ -79,6 +79,12 @@ class Replies:
         self.owed = "none"
         self._timer = asyncio.get_running_loop().call_later(self._reply_s, self._late)
 
+    def sent_by_itself(self) -> None:
+        """Something was sent that is answered anyway: nothing more needs to be asked."""
+        if self.asked is not None and not self.is_sent:
+            self.sent()
+        self.due, self.owed = "whole", "none"
+
     def began(self, *, by_request: bool) -> None:
         """The service began to hear or to speak."""
         self.due = "whole"

@@ -10,7 +10,7 @@ from livekit.agents.llm import ChatContext, ChatItem, FunctionCallOutput
 from livekit.agents.types import NotGivenOr
 from livekit.plugins.google.utils import get_tool_results_for_realtime
 
-from voice_agent.providers.gemini.items import FRAMED, Wanted, content, line, user_turn
+from voice_agent.providers.gemini.items import FRAMED, Wanted, content, in_words, line, user_turn
 from voice_agent.providers.gemini.ladder import Rung
 from voice_agent.providers.gemini.link import Link
 from voice_agent.providers.gemini.memory import Difference, Memory
@@ -128,13 +128,17 @@ class Sender:
                 await self._answer_calls(link, group, tools)
                 continue
             asks = self._wants_answer(group) and group[-1] is items[-1]
-            if self._accepts.late_content or not self._memory.has_generated:
+            if self._takes_content:
                 await link.send_turns(self._contents(group), asks=asks)
             else:
-                await link.send_text("\n".join(line(one.item, self._memory.calls)
-                                               for one in group))  # fmt: skip
+                await link.send_text(in_words([one.item for one in group], self._memory.calls))
+                self._replies.sent_by_itself()
             self._memory.sent(group)
             self._told(group, asks=asks)
+
+    @property
+    def _takes_content(self) -> bool:
+        return self._accepts.late_content or not self._memory.has_generated
 
     async def _answer_calls(self, link: Link, group: Sequence[Wanted], tools: ToolManner) -> None:
         results = get_tool_results_for_realtime(
@@ -168,15 +172,18 @@ class Sender:
     async def _ask(self, link: Link) -> bool:
         turns = self._replies.unsent
         if turns is not None:
-            await link.send_turns(turns, asks=True)
             self._replies.sent()
-            return True
-        if self._replies.owed != "none":
+        elif self._replies.owed != "none":
             turns = self._replies.owed_turns(self._model)
             self._replies.due, self._replies.owed = "whole", "none"
+        else:
+            return False
+        if self._takes_content:
             await link.send_turns(turns, asks=True)
-            return True
-        return False
+        else:
+            texts = [part.text or "" for turn in turns for part in turn.parts or []]
+            await link.send_text("\n".join(texts) or ".")
+        return True
 
     async def _instruct(self, link: Link, text: str) -> None:
         if self._accepts.instructions_by == "update":
