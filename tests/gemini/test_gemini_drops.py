@@ -26,6 +26,7 @@ async def recorded_call(server: GeminiServer, talk: Talk) -> None:
 
 async def answered(server: GeminiServer, talk: Talk, words: str) -> None:
     """Both sides remember the words, and a reply or a tool's outcome after them."""
+
     def is_there() -> bool:
         lines = told(talk.session)
         return ("user", words) in lines and lines[-1][0] == "model" and lines[-1][1] != words
