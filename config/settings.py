@@ -139,6 +139,28 @@ class OutboxSettings(_Group):
     )
 
 
+class GeminiSettings(_Group):
+    """Gemini Live, with VOICE_PROVIDER=gemini (docs/gemini.md)."""
+
+    model: str = Field(
+        default="gemini-2.5-flash-native-audio-preview-12-2025", description="Its model."
+    )
+    voice: str = Field(default="Puck", description="The voice it speaks with.")
+    base_url: str | None = Field(
+        default=None,
+        pattern=r"^https://",
+        description="Another server than Google's; TLS only. none = Google's.",
+    )
+    ca_file: Path | None = Field(
+        default=None, description="Certificate that such a server is trusted by."
+    )
+    give_up_s: PositiveFloat = Field(
+        default=30.0,
+        le=300,
+        description="A lost connection is renewed for this long; then the local voice goes on (s).",
+    )
+
+
 class HotCacheSettings(_Group):
     """What pods share in Redis while a conversation lives. Without REDIS_URL none of it is used."""
 
@@ -207,6 +229,10 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z0-9_-]{1,64}$",
         description="The name that calls are dispatched to.",
     )
+    provider: Literal["local", "gemini"] = Field(
+        default="local",
+        description="Who hears, thinks and speaks: the embedded voice and an LLM, or Gemini Live.",
+    )
     llm_base_url: str | None = Field(
         default=None,
         pattern=r"^https?://",
@@ -224,6 +250,7 @@ class Settings(BaseSettings):
     call: CallSettings = CallSettings()
     turn: TurnSettings = TurnSettings()
     local: LocalSettings = LocalSettings()
+    gemini: GeminiSettings = GeminiSettings()
     outbox: OutboxSettings = OutboxSettings()
     hot_cache: HotCacheSettings = HotCacheSettings()
     relay: RelaySettings = RelaySettings()
@@ -273,6 +300,8 @@ class Settings(BaseSettings):
             )
         if self.backend_url and not self.backend_token:
             raise ValueError("BACKEND_URL is set but BACKEND_TOKEN is not")
+        if self.provider == "gemini" and not self.google_api_key:
+            raise ValueError("VOICE_PROVIDER is gemini but GOOGLE_API_KEY is not set")
         redis = self.redis_url.get_secret_value() if self.redis_url else ""
         if redis and not redis.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("REDIS_URL must begin with redis://, rediss:// or unix://")

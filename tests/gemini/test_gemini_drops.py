@@ -5,7 +5,6 @@ import pytest
 from simulators.gemini.behaviour import Behaviour, Drop
 from simulators.gemini.server import GeminiServer
 from tests.gemini.talking import Talk, both_remember, serving, talking, told
-from tests.support.waiting import wait_for
 
 BOUNDARIES = 51
 """Messages of the recorded call, both ways; a test below counts them."""

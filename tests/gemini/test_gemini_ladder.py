@@ -13,8 +13,13 @@ from voice_agent.providers.gemini import Limits
 HELLO = (("user", "hello there"), ("model", "You said hello there"))
 AGAIN = (("user", "again"), ("model", "You said again"))
 SHORT = Limits(
-    backoff_s=0.01, backoff_cap_s=0.05, quiet_s=0.05, set_up_s=0.3, give_up_s=1.5, silent_resume_s=0.5
-)  # fmt: skip
+    backoff_s=0.01,
+    backoff_cap_s=0.05,
+    quiet_s=0.05,
+    set_up_s=0.3,
+    give_up_s=1.5,
+    silent_resume_s=0.5,
+)
 
 
 def kinds(talk: Talk) -> list[str]:

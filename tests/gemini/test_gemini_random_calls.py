@@ -27,7 +27,7 @@ class Run:
     said: list[str] = field(default_factory=list)
     """Words of the caller that must be there once each, unless taken back."""
 
-    async def step(self, n: int, what: str) -> None:
+    async def step(self, n: int, what: str) -> None:  # noqa: C901 - a table
         match what:
             case "say":
                 self.talk.say(f"spoken {n}")
@@ -45,18 +45,21 @@ class Run:
             case "edit" | "remove" | "insert":
                 await self._change(n, what)
             case "trim":
-                context = self.talk.session.chat_ctx
-                if len(context.items) > 6:
-                    gone = {i.text_content for i in context.items[:2]
-                            if isinstance(i, llm.ChatMessage)}  # fmt: skip
-                    self.said = [one for one in self.said if one not in gone]
-                    await self.talk.session.update_chat_ctx(llm.ChatContext(context.items[2:]))
+                await self._trim()
             case "instruct":
                 await self.talk.session.update_instructions(f"Be number {n}.")
             case "rest":
                 await both_rest(self.server)
             case _:
                 await self._disturb(what)
+
+    async def _trim(self) -> None:
+        context = self.talk.session.chat_ctx
+        if len(context.items) <= 6:
+            return
+        gone = {one.text_content for one in context.items[:2] if isinstance(one, llm.ChatMessage)}
+        self.said = [one for one in self.said if one not in gone]
+        await self.talk.session.update_chat_ctx(llm.ChatContext(context.items[2:]))
 
     async def _disturb(self, what: str) -> None:
         behaviour = self.server.behaviour

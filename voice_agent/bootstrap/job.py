@@ -4,9 +4,11 @@ Nothing here opens a connection or starts a thread at import.
 """
 
 import functools
+import importlib.util
 import os
 import signal
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ from config.settings import Settings, load
 from voice_agent.aio.clock import new_id
 from voice_agent.bootstrap.calls import call_layers, make_call
 from voice_agent.bootstrap.runtime import Runtime
+from voice_agent.call.call import Call, CallLayers
 from voice_agent.providers.local import LocalSTT, LocalTTS, RuleLLM
 from voice_agent.providers.summaries import ModelSummariser, RuleSummariser
+from voice_agent.room.agent import Models
 from voice_agent.room.job import CallJob, JobParts
 from voice_agent.room.persona import Persona
 from voice_agent.room.tools import tools_of
@@ -43,7 +47,11 @@ def prepare_process(runtime: Runtime, process: JobProcess) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.umask(PRIVATE)
     process.userdata["runtime"] = runtime
-    process.userdata["settings"] = load()
+    settings = process.userdata["settings"] = load()
+    if settings.provider == "gemini":
+        from voice_agent.bootstrap.gemini import prepare_gemini  # see _session_maker
+
+        prepare_gemini(settings)
 
 
 async def run_job(ctx: JobContext) -> None:
@@ -71,7 +79,7 @@ def _parts(settings: Settings, runtime: Runtime) -> JobParts:
     )
     return JobParts(
         make_call=functools.partial(make_call, settings, layers),
-        make_session=lambda: make_session(settings, runtime),
+        make_session=_session_maker(settings, runtime, layers, metrics),
         read_persona=functools.partial(read_persona, settings.call.agent_file),
         profiles=layers.profiles,
         tools=tools_of(layers.clock),
@@ -81,6 +89,37 @@ def _parts(settings: Settings, runtime: Runtime) -> JobParts:
         brief_after_s=settings.call.brief_after_s,
         observe=metrics.observe,
     )
+
+
+def _session_maker(
+    settings: Settings, runtime: Runtime, layers: CallLayers, metrics: JobMetrics
+) -> Callable[[Call], AgentSession[Any]]:
+    if settings.provider == "local":
+        return lambda _: make_session(settings, runtime)
+    # the plugin and google-genai are 60 MiB that other jobs do not pay
+    from voice_agent.bootstrap.gemini import Surroundings, make_gemini_session
+
+    surroundings = Surroundings(
+        handles=layers.handles,
+        observe=metrics.observe,
+        models=lambda: _local_models(settings, runtime) if has_voices() else None,
+    )
+    return functools.partial(make_gemini_session, settings, surroundings)
+
+
+def _local_models(settings: Settings, runtime: Runtime) -> Models:
+    socket = settings.local.socket or runtime.speech
+    return Models(
+        vad=inference.VAD(),
+        stt=LocalSTT(socket_path=socket),
+        llm=_llm(settings),
+        tts=LocalTTS(socket_path=socket),
+    )
+
+
+def has_voices() -> bool:
+    """Whether the embedded voices are installed."""
+    return all(importlib.util.find_spec(name) for name in ("moonshine_voice", "piper"))
 
 
 def make_session(settings: Settings, runtime: Runtime) -> AgentSession[Any]:

@@ -1,7 +1,6 @@
 """The worker: what ``agent.py start`` is made of."""
 
 import functools
-import importlib.util
 import shutil
 import socket
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 from config.settings import Settings, SettingsError, load
 from voice_agent.aio.children import ChildCommand
 from voice_agent.aio.clock import SystemClock
-from voice_agent.bootstrap.job import end_job, prepare_process, read_persona, run_job
+from voice_agent.bootstrap.job import end_job, has_voices, prepare_process, read_persona, run_job
 from voice_agent.bootstrap.relay import ANOTHER_RELAY
 from voice_agent.bootstrap.runtime import Runtime, runtime_of_this_process
 from voice_agent.room.load import THRESHOLD, Load
@@ -87,11 +86,14 @@ def check(settings: Settings) -> None:
         raise SettingsError(
             f"{', '.join(missing)}: not set; 'make run' sets up a LiveKit server and says how"
         )
-    for module in ("moonshine_voice", "piper"):
-        if importlib.util.find_spec(module) is None:
-            raise SettingsError(
-                "the embedded voices are not installed: pip install '.[local]' (piper-tts is GPL-3)"
-            )
+    if settings.provider == "local" and not has_voices():
+        raise SettingsError(
+            "the embedded voices are not installed: pip install '.[local]' (piper-tts is GPL-3)"
+        )
+    if settings.provider == "gemini":
+        from voice_agent.bootstrap.gemini import check_gemini  # as heavy as its provider
+
+        check_gemini(settings)
     try:
         read_persona(settings.call.agent_file).instructions_for(None)
     except (OSError, ValueError, TypeError, KeyError) as exc:

@@ -8,10 +8,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from livekit import rtc
 from livekit.agents import Agent, ModelSettings
 from livekit.agents.llm import (
+    LLM,
     ChatContext,
     ChatItem,
     ChatMessage,
@@ -20,6 +22,9 @@ from livekit.agents.llm import (
     Tool,
     Toolset,
 )
+from livekit.agents.stt import STT
+from livekit.agents.tts import TTS
+from livekit.agents.vad import VAD
 
 from voice_agent.call.opening import Opening
 from voice_agent.call.person import Person
@@ -37,11 +42,28 @@ async def _at_once() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """Models of an agent in the place of its session's."""
+
+    vad: VAD
+    stt: STT[Any]
+    llm: LLM[Any]
+    tts: TTS[Any]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """As ``Agent`` takes them."""
+        return {"vad": self.vad, "stt": self.stt, "llm": self.llm, "tts": self.tts}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallSide:
     """What an agent asks of its call. ``secured`` holds a reply back (see ``tts_node``)."""
 
     can_be_heard: Callable[[], bool]
     secured: Callable[[], Awaitable[None]] = _at_once
+    models: Models | None = None
+    """None: those of the session."""
 
 
 class VoiceAgent(Agent):
@@ -61,8 +83,10 @@ class VoiceAgent(Agent):
             instructions=persona.instructions_for(caller),
             chat_ctx=context,
             tools=tools,
+            **({} if call.models is None else call.models.arguments),
         )
         self._persona = persona
+        self._caller = caller
         self._first = first
         self._call = call
 
@@ -103,10 +127,21 @@ class VoiceAgent(Agent):
             call=self._call,
         )
 
+    def moved_to(self, models: Models) -> "VoiceAgent":
+        """Make the agent that goes on with other models, when this one's have failed for good."""
+        return VoiceAgent(
+            persona=self._persona,
+            caller=self._caller,
+            context=self.chat_ctx.copy(exclude_instructions=True),
+            first=Opening.SILENT,
+            tools=list(self.tools),
+            call=replace(self._call, models=models),
+        )
+
     async def shape_context(self, window: Sequence[Event]) -> None:
         """Show the model the window, not the whole call.
 
-        Never for a realtime session: there a trim would be taken for a removal.
+        A realtime session takes it as the shape of its next seed, and is not told (docs/gemini.md).
         """
         await self.update_chat_ctx(shaped(self.chat_ctx, window))
 
@@ -192,7 +227,7 @@ def chat_context_of(history: Sequence[Event]) -> ChatContext:
                 context.add_message(
                     role=role,
                     content=text,
-                    id=event.event_id,
+                    id=event.body.item_id or event.event_id,
                     interrupted=interrupted,
                     created_at=event.at.timestamp(),
                 )

@@ -50,7 +50,7 @@ class JobParts:
     """What bootstrap hands to each job."""
 
     make_call: Callable[[Pointer, Place], Call]
-    make_session: Callable[[], AgentSession[Any]]
+    make_session: Callable[[Call], AgentSession[Any]]
     read_persona: Callable[[], Persona]
     profiles: Profiles
     tools: list[Tool | Toolset]
@@ -115,7 +115,7 @@ class CallJob:
             raise
 
     async def _begin(self) -> None:
-        session = self._parts.make_session()
+        session = self._parts.make_session(self._call)
         persona = self._parts.read_persona()
         people = self._people = People(self._ctx.room, self._call.recorder, on_person=self._met)
         listener = Listener(

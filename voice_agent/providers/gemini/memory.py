@@ -127,7 +127,7 @@ class Memory:
         self._unrecorded.add(one.key)
         self.revision += 1
         if connected:
-            self._known[one.key] = Known(fingerprint=one.fingerprint)
+            self._knows_of(one)
         if self.covers(one.key) and self.frozen is not None:
             known = {**self.frozen.known, one.key: one.fingerprint}
             self.frozen = replace(self.frozen, known=known)
@@ -136,12 +136,23 @@ class Memory:
         """Whether the newest handle covers an item of the running turn."""
         return self.frozen is not None and key in self.frozen.credits
 
+    def _knows_of(self, one: Wanted) -> None:
+        """The service has said it: before what it was told meanwhile, which interrupted it."""
+        assert one.key is not None
+        later = [key for key, known in self._known.items() if self._is_amid(known)]
+        self._known[one.key] = Known(fingerprint=one.fingerprint)
+        for key in later:
+            self._known[key] = self._known.pop(key)
+
+    def _is_amid(self, known: Known) -> bool:
+        return known.amid and known.generation == self._generation
+
     def _is_untold(self, one: Wanted) -> bool:
-        """Whether it is the application's own, and the service has not been told yet."""
-        key = one.key
-        return key is not None and not is_service_made(key) and not (
-            key in self._known or key in self._left_out
-        )  # fmt: skip
+        """Whether it is the application's own, and stands behind what the service says now."""
+        if one.key is None or is_service_made(one.key) or one.key in self._left_out:
+            return False
+        known = self._known.get(one.key)
+        return known is None or self._is_amid(known)
 
     # -- the service -----------------------------------------------------------------------
 

@@ -301,6 +301,12 @@ class RealtimeSession(realtime_api.RealtimeSession):
             return False
         self._sound_from = since
         generation.input_transcription = ""
+        self.emit(
+            "input_audio_transcription_completed",
+            llm.InputTranscriptionCompleted(
+                item_id=generation.input_id, transcript="", is_final=True
+            ),
+        )
         return True
 
     async def _keep_up(self, link: Link, rung: Rung, *, is_first: bool) -> None:
