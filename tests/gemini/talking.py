@@ -31,7 +31,7 @@ async def look_up(word: str) -> str:
 class Talk:
     """The application's side of one call: plays what the model says, runs its tools."""
 
-    def __init__(self, session: llm.RealtimeSession[Any]) -> None:
+    def __init__(self, session: RealtimeSession) -> None:
         self.session = session
         self.errors: list[llm.RealtimeModelError] = []
         self.outcomes: list[Outcome] = []

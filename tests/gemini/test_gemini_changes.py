@@ -158,8 +158,10 @@ async def test_a_handle_that_comes_amid_the_words_does_not_cover_what_came_later
 async def test_what_is_typed_while_the_model_speaks_waits_for_a_pause() -> None:
     async with serving() as server, talking(server) as talk:
         server.may_speak.clear()
+        interim: list[object] = []
+        talk.session.on("input_audio_transcription_completed", interim.append)
         talk.say("hello there")
-        await wait_for(lambda: server.conversation.said, what="words were heard")
+        await wait_for(lambda: interim, what="words were heard")
         await typed(talk, "by the way")
         server.may_speak.set()
         await both_remember(server, talk, *HELLO, ("user", "by the way"))

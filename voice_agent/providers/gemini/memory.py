@@ -215,12 +215,15 @@ class Memory:
         # of its own words the service knows the order better than the application's clock
         return "moved" if moved and not is_service_made(one.key) else None
 
-    def sent(self, items: Iterable[Wanted]) -> None:
-        """The service was told of these."""
+    def sent(self, items: Iterable[Wanted], *, expecting: bool = False) -> None:
+        """The service was told of these; ``expecting``: a generation is on its way already."""
+        ahead = expecting and not self._generating
         for one in items:
             assert one.key is not None
             self._known[one.key] = Known(
-                fingerprint=one.fingerprint, generation=self._generation, amid=self._generating
+                fingerprint=one.fingerprint,
+                generation=self._generation + ahead,
+                amid=self._generating or ahead,
             )
             self.open_calls.discard(one.key.removeprefix("out:"))
         self.revision += 1

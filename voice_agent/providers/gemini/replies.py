@@ -4,6 +4,7 @@ A connection that is lost takes no reply with it: what was due is asked for agai
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -16,6 +17,8 @@ from voice_agent.providers.gemini.items import FRAMED, user_turn
 Due = Literal["none", "whole", "rest"]
 Asked = asyncio.Future[GenerationCreatedEvent]
 
+EXPECTED_S = 2.0
+"""A reply that has not begun by then is no longer waited for before something else is said."""
 GO_ON = (
     "The connection was lost while you were answering. Go on where your last words end, without"
     " repeating them and without mentioning this."
@@ -48,12 +51,23 @@ class Replies:
         self._on_unasked = on_unasked
         self._timer: asyncio.TimerHandle | None = None
         self._turns: list[types.Content] = []
+        self._expected_until = 0.0
         self.asked: Asked | None = None
         self.is_sent = False
         self.due: Due = "none"
         """What the service owes on this connection, if it is lost now."""
         self.owed: Due = "none"
         """What it owed when the last connection was lost."""
+
+    def expect(self) -> None:
+        """Something was sent that brings a reply."""
+        self.due, self.owed = "whole", "none"
+        self._expected_until = time.monotonic() + EXPECTED_S
+
+    @property
+    def is_expected(self) -> bool:
+        """Whether a reply is on its way of which nothing came yet."""
+        return self.is_awaited or time.monotonic() < self._expected_until
 
     def ask(self, turns: Sequence[types.Content]) -> Asked:
         """Ask for a reply; whatever was asked for before is cancelled."""
@@ -83,12 +97,12 @@ class Replies:
         """Something was sent that is answered anyway: nothing more needs to be asked."""
         if self.asked is not None and not self.is_sent:
             self.sent()
-        self.due, self.owed = "whole", "none"
+        self.expect()
 
     def began(self, *, by_request: bool) -> None:
         """The service began to hear or to speak."""
-        self.due = "whole"
-        self.owed = "none"
+        self.due, self.owed = "whole", "none"
+        self._expected_until = 0.0
         if by_request:
             self._forget()
 
@@ -100,6 +114,7 @@ class Replies:
         elif not heard_again and self.due != "none":
             self.owed = self.due
         self.due = "none"
+        self._expected_until = 0.0
 
     def owed_turns(self, model: str) -> list[types.Content]:
         """Make the turns that ask for what is owed."""

@@ -113,7 +113,7 @@ class Sender:
     def _may_tell(self, items: Sequence[Wanted]) -> bool:
         """Content interrupts whoever speaks: it waits for a pause, unless somebody waits for it."""
         return (
-            not self._memory.is_generating
+            not (self._memory.is_generating or self._replies.is_expected)
             or self._replies.unsent is not None
             or any(self._is_open(one.item) for one in items)
         )
@@ -122,6 +122,7 @@ class Sender:
         return isinstance(item, FunctionCallOutput) and item.call_id in self._memory.open_calls
 
     async def _tell(self, link: Link, items: Sequence[Wanted], tools: ToolManner) -> None:
+        expecting = self._replies.is_expected
         for is_open, run in groupby(items, key=lambda one: self._is_open(one.item)):
             group = list(run)
             if is_open:
@@ -133,7 +134,7 @@ class Sender:
             else:
                 await link.send_text(in_words([one.item for one in group], self._memory.calls))
                 self._replies.sent_by_itself()
-            self._memory.sent(group)
+            self._memory.sent(group, expecting=expecting)
             self._told(group, asks=asks)
 
     @property
@@ -156,8 +157,7 @@ class Sender:
     def _told(self, group: Sequence[Wanted], *, asks: bool) -> None:
         self.sent_count += len(group)
         if asks:
-            self._replies.due = "whole"
-            self._replies.owed = "none"
+            self._replies.expect()
 
     def _wants_answer(self, group: Sequence[Wanted]) -> bool:
         """A tool's outcome in words asks for the reply that its response would have brought."""
@@ -175,7 +175,7 @@ class Sender:
             self._replies.sent()
         elif self._replies.owed != "none":
             turns = self._replies.owed_turns(self._model)
-            self._replies.due, self._replies.owed = "whole", "none"
+            self._replies.expect()
         else:
             return False
         if self._takes_content:

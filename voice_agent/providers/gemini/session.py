@@ -31,7 +31,7 @@ from voice_agent.providers.gemini.memory import Memory
 from voice_agent.providers.gemini.models import accepts
 from voice_agent.providers.gemini.options import Outcome
 from voice_agent.providers.gemini.outgoing import Outgoing
-from voice_agent.providers.gemini.replies import Asked, Replies, request
+from voice_agent.providers.gemini.replies import EXPECTED_S, Asked, Replies, request
 from voice_agent.providers.gemini.sending import Sender, ToolManner
 from voice_agent.providers.gemini.watching import Watch
 
@@ -329,6 +329,8 @@ class RealtimeSession(realtime_api.RealtimeSession):
 
     async def _wait(self, link: Link) -> None:
         due_s = self._watch.due_s(time.monotonic(), link.heard_at)
+        if due_s is None and self._replies.is_expected:
+            due_s = EXPECTED_S
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(due_s):
                 await self._wake.wait()
