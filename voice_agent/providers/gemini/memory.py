@@ -61,6 +61,7 @@ class Memory:
     _want: list[Wanted] = field(default_factory=list)
     _known: dict[str, Known] = field(default_factory=dict)
     _unrecorded: set[str] = field(default_factory=set)
+    _keys: set[str] = field(default_factory=set)
     _left_out: set[str] = field(default_factory=set)
     unanswered: set[str] = field(default_factory=set)
     """Calls whose outcome is there and has not been spoken about yet."""
@@ -96,6 +97,7 @@ class Memory:
             and one.item.id not in before and one.item.call_id in self._made_here
         }  # fmt: skip
         self._unrecorded -= keys
+        self._keys = keys
         if not keys:
             self._unrecorded.clear()
         after: str | None = None
@@ -248,6 +250,11 @@ class Memory:
     def generation_ended(self) -> None:
         """It came to an end."""
         self._generating = False
+
+    @property
+    def has_running_calls(self) -> bool:
+        """Whether a tool runs whose outcome this connection waits for."""
+        return any(f"out:{call}" not in self._keys for call in self.open_calls)
 
     @property
     def has_generated(self) -> bool:

@@ -362,7 +362,7 @@ class RealtimeSession(realtime_api.RealtimeSession):
             return True
         return (
             not self._memory.is_generating
-            and not self._memory.open_calls
+            and not self._memory.has_running_calls
             and not self._replies.is_awaited
             and self._replies.due == "none"
             and (now - link.heard_at >= self._limits.quiet_s or not link.is_healthy)
