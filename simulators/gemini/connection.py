@@ -330,7 +330,7 @@ def _piece(word: str, pcm: bytes, *, first: bool) -> dict[str, Any]:
 
 
 def _pcm(audio: Mapping[str, Any]) -> bytes:
-    return base64.b64decode(audio["data"])
+    return base64.urlsafe_b64decode(audio["data"])  # as google-genai writes it
 
 
 def _only_asks(text: str) -> bool:
