@@ -27,6 +27,8 @@ async def search(
 ) -> Response:
     """Find messages that have all words of ``q``, best first; the last may be only begun.
 
+    Of many that match, the newest 50 are compared.
+
     There is no query syntax, so no query is wrong. What was answered as stored is found.
     """
     who, words = reader(token), asked(q)

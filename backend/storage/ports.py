@@ -192,14 +192,19 @@ class Search(Protocol):
     ) -> list[Hit]:
         """Find messages that have all ``words`` (rules.words), the last perhaps only begun.
 
-        Best first. What the conversation still lacks in the index is indexed before, oldest
-        first, up to ``CATCH_UP`` events: so what was answered as stored is found.
+        The best of the newest ``COMPARED`` that match, best first. What the conversation still
+        lacks in the index is indexed before, oldest first, up to ``CATCH_UP`` events: so what was
+        answered as stored is found.
         """
         ...
 
 
 CATCH_UP: Final = 2_000
 """How far behind the index of a conversation may be and searches still find everything."""
+
+
+COMPARED: Final = 50
+"""How many of the newest matches are ranked: a word that everybody says costs no more than that."""
 
 
 class Profiles(Protocol):

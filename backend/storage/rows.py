@@ -12,7 +12,7 @@ from backend.rules.events import canonical
 from backend.rules.ordinals import Received
 from backend.rules.retention import Keep
 from backend.rules.rows import Head, WriterRow, runs_of
-from backend.rules.words import MAX_WORD, words_of
+from backend.rules.words import MAX_WORD, scorer, words_of
 from backend.storage.records import (
     AgentLife,
     Call,
@@ -20,6 +20,7 @@ from backend.storage.records import (
     Conversation,
     Expected,
     Gap,
+    Hit,
     Owner,
     Profile,
     Token,
@@ -27,6 +28,11 @@ from backend.storage.records import (
 
 Row = Sequence[Any]
 """One row of a database. Any: its columns are typed by the statement."""
+
+
+class _Said(msgspec.Struct):
+    text: str = ""
+
 
 CONVERSATION: Final = "id, key, session_number, version, last_position, created_ms, updated_ms"
 HEAD: Final = "session_number, version, last_position, highest_fence, floor_fence"
@@ -65,6 +71,7 @@ NO_MESSAGE: Final = (2**62, 0, 0, 0, 0)
 """A place in the conversation order behind every message."""
 MAX_GAPS: Final = 100
 """Gaps shown at a conversation: enough to see that something is wrong and where it begins."""
+_TEXT: Final = msgspec.json.Decoder(_Said)
 _DECODER: Final = msgspec.json.Decoder(dict[str, Any])  # Any: the event as its writer sent it
 
 
@@ -246,9 +253,22 @@ def scope(tenant: str, conversation_id: str) -> str:
     return "x" * MAX_WORD + sha256(told).hexdigest()[:32]
 
 
+def hits(
+    conversation_id: str, newest: Iterable[Row], words: Sequence[str], limit: int
+) -> list[Hit]:
+    """Rank messages (``EVENT``), newest first: the best first, of equals the newer."""
+    score = scorer(words)
+    scored = [(score(_TEXT.decode(row[0]).text), row) for row in newest]
+    scored.sort(key=lambda pair: -pair[0])  # stable
+    return [
+        Hit(event=event(conversation_id, row), score=round(value, 6))
+        for value, row in scored[:limit]
+    ]
+
+
 def words_in(body: bytes) -> list[str]:
     """List the words of a stored message."""
-    return words_of(_DECODER.decode(body).get("text", ""))
+    return words_of(_TEXT.decode(body).text)
 
 
 def change(head: Head, writer: WriterRow, placed: Sequence[Placed]) -> Change | None:

@@ -89,3 +89,11 @@ def test_only_messages_are_found_and_repeats_are_found_once(log: Log) -> None:
     assert len(found(log, "banana")) == 1
     log.store("w", *batch)
     assert len(found(log, "banana")) == 1
+
+
+def test_a_word_that_everybody_says_gives_as_many_as_were_asked_for(log: Log) -> None:
+    log.register("w")
+    log.store("w", *(message(n, text=f"yes yes{n}") for n in range(1, 151)))
+    assert len(found(log, "yes", limit=100)) == 100
+    assert len(found(log, "ye", limit=100)) == 100
+    assert found(log, "yes", limit=1)[0]["event"]["event_id"] == "e150"

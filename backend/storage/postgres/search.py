@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from backend.storage import rows
-from backend.storage.ports import CATCH_UP
+from backend.storage.ports import CATCH_UP, COMPARED
 from backend.storage.postgres.conversations import check
 from backend.storage.postgres.engine import Db
 from backend.storage.records import Hit, Reader
@@ -83,20 +83,26 @@ async def _behind(db: Db, tenant: str, id_: str) -> rows.Row | None:
 
 
 async def find(db: Db, reader: Reader, id_: str, words: Sequence[str], limit: int) -> list[Hit]:
-    """Find messages with all ``words``, best first, the newer of equals first."""
+    """Find messages with all ``words``: the best of the newest ``COMPARED``."""
     await check(db, reader, id_)
-    asked = " & ".join([*words[:-1], f"{words[-1]}:*"])
-    found = await db.fetch(
-        f"SELECT h.score, {rows.EVENT} FROM"  # noqa: S608 - constants
-        " (SELECT tenant, conversation_id, position, ts_rank(words, $4::tsquery) AS score"
+    whole = " & ".join(words)
+    count = max(limit, COMPARED)
+    found = await _matching(db, reader.tenant, id_, whole, count)
+    if len(found) < count:  # beginnings cost more: only where whole words find too little
+        found = await _matching(db, reader.tenant, id_, f"{whole}:*", count)
+    return rows.hits(id_, found, words, limit)
+
+
+async def _matching(db: Db, tenant: str, id_: str, words: str, count: int) -> Sequence[rows.Row]:
+    """Read the newest messages that match."""
+    found: Sequence[rows.Row] = await db.fetch(
+        f"SELECT {rows.EVENT} FROM (SELECT tenant, conversation_id, position"  # noqa: S608
         " FROM search_docs WHERE words @@ $3::tsquery AND tenant = $1 AND conversation_id = $2"
-        " ORDER BY score DESC, position DESC LIMIT $5) h"
-        " JOIN events e USING (tenant, conversation_id, position)"
-        " ORDER BY h.score DESC, position DESC",
-        reader.tenant,
+        " ORDER BY position DESC LIMIT $4) h"
+        " JOIN events e USING (tenant, conversation_id, position) ORDER BY position DESC",
+        tenant,
         id_,
-        f"{rows.scope(reader.tenant, id_)} & {asked}",
-        asked,
-        limit,
+        f"{rows.scope(tenant, id_)} & {words}",
+        count,
     )
-    return [Hit(event=rows.event(id_, row[1:]), score=round(row[0], 6)) for row in found]
+    return found

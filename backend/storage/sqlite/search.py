@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from backend.storage import rows
-from backend.storage.ports import CATCH_UP
+from backend.storage.ports import CATCH_UP, COMPARED
 from backend.storage.records import Hit, Reader
 from backend.storage.sqlite.conversations import check
 
@@ -91,17 +91,25 @@ def _behind(db: sqlite3.Connection, tenant: str, id_: str) -> tuple[int, int] | 
 def find(
     db: sqlite3.Connection, reader: Reader, id_: str, words: Sequence[str], limit: int
 ) -> list[Hit]:
-    """Find messages with all ``words``, best first, the newer of equals first."""
+    """Find messages with all ``words``: the best of the newest ``COMPARED``."""
     check(db, reader, id_)
     whole = " ".join(f'"{word}"' for word in words)  # words are letters and digits only
-    query = f"scope : {rows.scope(reader.tenant, id_)} AND words : ({whole} *)"
-    found = db.execute(
-        f"SELECT -h.rank, {rows.EVENT} FROM"  # noqa: S608 - constants
-        " (SELECT rowid, bm25(search_words, 0.0, 1.0) AS rank FROM search_words"
-        " WHERE search_words MATCH ? ORDER BY rank, rowid DESC LIMIT ?) h"
+    count = max(limit, COMPARED)
+    found = _matching(db, reader.tenant, id_, whole, count)
+    if len(found) < count:  # beginnings cost more: only where whole words find too little
+        found = _matching(db, reader.tenant, id_, f"{whole} *", count)
+    return rows.hits(id_, found, words, limit)
+
+
+def _matching(
+    db: sqlite3.Connection, tenant: str, id_: str, words: str, count: int
+) -> list[rows.Row]:
+    """Read the newest messages that match."""
+    return db.execute(
+        f"SELECT {rows.EVENT} FROM (SELECT rowid FROM search_words"  # noqa: S608 - constants
+        " WHERE search_words MATCH ? ORDER BY rowid DESC LIMIT ?) h"
         " JOIN search_docs d ON d.doc = h.rowid JOIN events e ON e.tenant = d.tenant"
         " AND e.conversation_id = d.conversation_id AND e.position = d.position"
-        " ORDER BY h.rank, h.rowid DESC",
-        (query, limit),
-    )
-    return [Hit(event=rows.event(id_, row[1:]), score=round(row[0], 6)) for row in found]
+        " ORDER BY h.rowid DESC",
+        (f"scope : {rows.scope(tenant, id_)} AND words : ({words})", count),
+    ).fetchall()
