@@ -155,7 +155,8 @@ class Connection:
 
     async def go_away(self, time_left_s: float) -> None:
         """Say that it will be closed, and do so."""
-        await self._send({"goAway": {"timeLeft": f"{time_left_s:.3f}s"}})
+        with contextlib.suppress(Gone):
+            await self._send({"goAway": {"timeLeft": f"{time_left_s:.3f}s"}})
 
     @property
     def is_idle(self) -> bool:

@@ -27,6 +27,8 @@ class Known:
     """How many generations had begun on the connection when it was sent."""
     amid: bool = False
     """Sent while a generation ran: the handle of that generation may be older than it."""
+    ahead: bool = False
+    """Sent after the request for that generation and before its first sign."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,19 +119,22 @@ class Memory:
             0,
         )  # fmt: skip
 
-    def came(self, item: ChatItem, *, connected: bool) -> None:
-        """Take what the service itself said or heard: it stands before what it was not yet told."""
+    def came(self, item: ChatItem, *, connected: bool, spoken: bool = False) -> None:
+        """Take what the service itself said or heard: it stands before what it was not yet told.
+
+        ``spoken``: the turn began with the caller's words, and not with a request.
+        """
         one = wanted(item)
         if one.key is None:
             return
         place = len(self._want)
-        while place and self._is_untold(self._want[place - 1]):
+        while place and self._is_untold(self._want[place - 1], spoken):
             place -= 1
         self._want.insert(place, one)
         self._unrecorded.add(one.key)
         self.revision += 1
         if connected:
-            self._knows_of(one)
+            self._knows_of(one, spoken)
         if self.covers(one.key) and self.frozen is not None:
             known = {**self.frozen.known, one.key: one.fingerprint}
             self.frozen = replace(self.frozen, known=known)
@@ -138,23 +143,23 @@ class Memory:
         """Whether the newest handle covers an item of the running turn."""
         return self.frozen is not None and key in self.frozen.credits
 
-    def _knows_of(self, one: Wanted) -> None:
+    def _knows_of(self, one: Wanted, spoken: bool) -> None:
         """The service has said it: before what it was told meanwhile, which interrupted it."""
         assert one.key is not None
-        later = [key for key, known in self._known.items() if self._is_amid(known)]
+        later = [key for key, known in self._known.items() if self._is_amid(known, spoken)]
         self._known[one.key] = Known(fingerprint=one.fingerprint)
         for key in later:
             self._known[key] = self._known.pop(key)
 
-    def _is_amid(self, known: Known) -> bool:
-        return known.amid and known.generation == self._generation
+    def _is_amid(self, known: Known, spoken: bool) -> bool:
+        return known.amid and known.generation == self._generation and not (known.ahead and spoken)
 
-    def _is_untold(self, one: Wanted) -> bool:
+    def _is_untold(self, one: Wanted, spoken: bool) -> bool:
         """Whether it is the application's own, and stands behind what the service says now."""
         if one.key is None or is_service_made(one.key) or one.key in self._left_out:
             return False
         known = self._known.get(one.key)
-        return known is None or self._is_amid(known)
+        return known is None or self._is_amid(known, spoken)
 
     # -- the service -----------------------------------------------------------------------
 
@@ -226,6 +231,7 @@ class Memory:
                 fingerprint=one.fingerprint,
                 generation=self._generation + ahead,
                 amid=self._generating or ahead,
+                ahead=ahead,
             )
             self.open_calls.discard(one.key.removeprefix("out:"))
         self.revision += 1

@@ -33,7 +33,7 @@ from voice_agent.providers.gemini.options import Outcome
 from voice_agent.providers.gemini.outgoing import Outgoing
 from voice_agent.providers.gemini.replies import EXPECTED_S, Asked, Replies, request
 from voice_agent.providers.gemini.sending import Sender, ToolManner
-from voice_agent.providers.gemini.watching import Watch
+from voice_agent.providers.gemini.watching import START, Watch
 
 if TYPE_CHECKING:
     from voice_agent.providers.gemini.model import RealtimeModel
@@ -323,7 +323,7 @@ class RealtimeSession(realtime_api.RealtimeSession):
                 continue
             if not is_told and not self._sender.difference().items:
                 is_told = True
-                if not is_first or link.resumed:
+                if not is_first or self._watch.cause != START:
                     self._tell_outcome(link, summarised=summarised)
             await self._wait(link)
 
@@ -473,12 +473,13 @@ class RealtimeSession(realtime_api.RealtimeSession):
         generation = self._current_generation
         if generation is None or generation._done:
             return
+        spoken = bool(generation.input_transcription)
         super()._mark_current_generation_done()
         # the plugin adds what was said to its own context: ours is the ledger
         items, self._chat_ctx = self._chat_ctx.items, llm.ChatContext.empty()
         for item in items:
             if is_service_made(item.id):
-                self._memory.came(item, connected=self._link is not None)
+                self._memory.came(item, connected=self._link is not None, spoken=spoken)
 
     def _handle_go_away(self, go_away: types.LiveServerGoAway) -> None:
         left_s = _seconds(go_away.time_left)
@@ -540,7 +541,7 @@ class RealtimeSession(realtime_api.RealtimeSession):
                 payload, self._memory, where=self._where,
                 now=time.time(), valid_s=self._accepts.handle_valid_s,
             )  # fmt: skip
-            self._watch.cause = "another process" if usable else "start"
+            self._watch.cause = "another process" if usable else "saved state of no use"
 
     def _store(self) -> None:
         if self._options.handles is None:

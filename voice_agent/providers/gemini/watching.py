@@ -10,12 +10,16 @@ LEAVE_MARGIN_S = 1.0
 """Before the service closes by itself; or a fifth of what is left, if that is less."""
 
 
+START = "start"
+"""The cause of a first connection: nothing was lost."""
+
+
 @dataclass(slots=True)
 class Watch:
     """One for the session; ``connected`` begins it anew."""
 
     limits: Limits
-    cause: str = "start"
+    cause: str = START
     away_since: float | None = None
     has_output: bool = False
     _verify_against: int = 0

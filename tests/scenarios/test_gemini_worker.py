@@ -1,0 +1,74 @@
+"""The whole system with ``VOICE_PROVIDER=gemini``: real worker, backend, Redis, rooms and sound."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devtools.system import System
+from simulators.gemini.behaviour import Behaviour
+from simulators.gemini.certificate import contexts
+from simulators.gemini.senses import Listening, beeps, scripted
+from simulators.gemini.server import GeminiServer
+from simulators.outside import kill_job
+from tests.scenarios.calling import Calling, texts, until
+from tests.scenarios.test_outages import calling_on
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.scenario, pytest.mark.timeout(240)]
+
+
+async def test_a_call_with_gemini_survives_a_cut_and_a_killed_agent_and_forgets_nothing(
+    start_system: Callable[..., System], spoken: Path, tmp_path: Path
+) -> None:
+    server = GeminiServer(
+        behaviour=Behaviour(),
+        ears=Listening(scripted(["my name is ada", "what is my name", "and again"])),
+        voice=beeps,
+        tls=contexts(tmp_path),
+    )
+    async with server.serving():
+        system = start_system(
+            worker_environ={
+                "VOICE_PROVIDER": "gemini",
+                "GOOGLE_API_KEY": "none",
+                "VOICE_GEMINI__BASE_URL": server.url,
+                "VOICE_GEMINI__CA_FILE": str(tmp_path / "certificate.pem"),
+            }
+        )
+        async with calling_on(system) as calling, calling.call() as (call, caller):
+
+            async def outcomes() -> list[dict[str, Any]]:
+                events = await calling.outside.events(call.conversation_id, "reconnect")
+                return [{"outcome": e["outcome"], **e["detail"]} for e in events]
+
+            await caller.say(spoken / "my_name.wav")
+            await calling.said(call.conversation_id, 1)
+            await wait_for(lambda: server.now.is_idle, within_s=10)
+            server.now.cut()
+            assert (await until(outcomes))[0]["outcome"] == "resumed"
+            await caller.say(spoken / "name.wav")
+            await calling.said(call.conversation_id, 2)
+            await until(lambda: _replies(calling, call.conversation_id, 3))
+            before = server.conversation.said
+            kill_job(calling.outbox, call.room)
+            renewed = await until(lambda: _later(outcomes, 2))
+            assert (renewed[1]["outcome"], renewed[1]["cause"]) == ("resumed", "another process")
+            assert server.conversation.said[: len(before)] == before
+            await caller.say(spoken / "hello.wav")
+            messages = await calling.said(call.conversation_id, 3)
+            assert texts(messages) == ["my name is ada", "what is my name", "and again"]
+            assert [text for role, text in server.conversation.said if role == "user"] == texts(
+                messages
+            )
+
+
+async def _replies(calling: Calling, conversation: str, count: int) -> bool:
+    """Whether so many replies were played to their end and recorded."""
+    return len(texts(await calling.outside.messages(conversation), "assistant")) >= count
+
+
+async def _later(look: Callable[[], Any], count: int) -> list[dict[str, Any]] | None:
+    found: list[dict[str, Any]] = await look()
+    return found if len(found) >= count else None
