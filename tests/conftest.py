@@ -31,7 +31,10 @@ from tests.support.servers import (  # noqa: F401 - see above
     worker,
 )
 
-REAL_TIME = {"scenarios", "web", "providers", "backend"}
+REAL_TIME = {
+    *("scenarios", "web", "providers", "backend"),
+    *("pods", "storage", "gemini", "contract", "integration"),
+}
 """Folders of real rooms, audio and process starts, on two shared cores: one of these tests may be
 run again, and the summary says so (RERUN). What fails three times in a row fails."""
 SURVIVORS = pytest.StashKey[list[str]]()

@@ -90,9 +90,10 @@ class ValkeyCluster:
 
     def holder_of(self, key: str) -> ClusterNode:
         """The primary that has ``key``."""
-        slot = int(self.nodes[0].cluster("KEYSLOT", key))
-        for node in self.nodes:
-            if node.is_running and node.is_primary and _has(node, slot):
+        living = [node for node in self.nodes if node.is_running]
+        slot = int(living[0].cluster("KEYSLOT", key))
+        for node in living:
+            if node.is_primary and _has(node, slot):
                 return node
         raise AssertionError(f"nobody has slot {slot}")
 
