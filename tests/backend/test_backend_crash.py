@@ -107,3 +107,50 @@ def _kill_in_mid_load(backend: Backend, deliverers: list[Deliverer]) -> None:
     met = [d.unanswered_count for d in deliverers]
     backend.kill()
     eventually(lambda: all(d.unanswered_count > n for d, n in zip(deliverers, met, strict=True)))
+
+
+def test_a_clear_that_a_crash_interrupted_is_whole_or_not_there_and_may_be_repeated(
+    own_backend: Backend,
+) -> None:
+    """Number and event are one transaction (S5.4, S5.9); a reconnected writer sees the number."""
+    own_backend.start()
+    token = own_backend.token()
+    stopping = threading.Event()
+    answers: dict[str, int] = {}
+    with own_backend.client(token) as http:
+        id_ = Log.resolve(http).id
+
+    def clear() -> None:
+        with own_backend.client(token) as http:
+            for n in itertools.count(1):
+                body = {"event_id": f"clear-{n}"}
+                while f"clear-{n}" not in answers:
+                    if stopping.is_set():
+                        return
+                    try:
+                        answer = http.post(f"/v1/conversations/{id_}/clear", json=body)
+                    except httpx.TransportError:
+                        continue  # the outcome is unknown: the same again
+                    if answer.status_code == 200:
+                        answers[f"clear-{n}"] = answer.json()["session_number"]
+
+    thread = threading.Thread(target=clear)
+    thread.start()
+    try:
+        for _ in range(KILLS):
+            before = len(answers)
+            eventually(lambda before=before: len(answers) > before + 5)  # type: ignore[misc]
+            own_backend.kill()
+            own_backend.start()
+    finally:
+        stopping.set()
+        thread.join(20)
+    with own_backend.client(token) as http:
+        log = Log(http, id_)
+        cleared = log.events(kind="context_cleared", limit=1000)
+        numbers = {each["event_id"]: each["session_number"] for each in cleared}
+        assert sorted(numbers.values()) == list(range(1, len(numbers) + 1))
+        assert answers.items() <= numbers.items()
+        assert (
+            log.register("back")["session_number"] == len(numbers) == log.shown()["session_number"]
+        )
