@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from livekit import api, rtc
@@ -12,7 +13,7 @@ from livekit.agents.llm import ChatMessage, FunctionCallOutput
 
 from devtools.servers.livekit import LiveKitServer
 from simulators.caller import Caller
-from simulators.gemini.behaviour import Behaviour
+from simulators.gemini.behaviour import Behaviour, Refusal
 from simulators.gemini.senses import Listening, beeps, scripted
 from simulators.gemini.server import GeminiServer
 from tests.gemini.talking import QUICK, look_up
@@ -75,16 +76,14 @@ def token(server: LiveKitServer, name: str) -> str:
 
 @contextlib.asynccontextmanager
 async def in_a_room(
-    livekit: LiveKitServer, texts: list[str], behaviour: Behaviour | None = None
+    livekit: LiveKitServer, texts: list[str], **options: Any
 ) -> AsyncIterator[Room]:
-    server = GeminiServer(
-        behaviour=behaviour or Behaviour(), ears=Listening(scripted(texts)), voice=beeps
-    )
+    server = GeminiServer(behaviour=Behaviour(), ears=Listening(scripted(texts)), voice=beeps)
     async with server.serving():
         outcomes: list[Outcome] = []
         model = RealtimeModel(
             api_key="none", http_options=server.http_options,
-            options=Options(limits=QUICK, on_outcome=outcomes.append),
+            options=Options(limits=QUICK, on_outcome=outcomes.append, **options),
         )  # fmt: skip
         session: AgentSession[None] = AgentSession(llm=model)
         room = rtc.Room()
@@ -181,3 +180,39 @@ async def test_a_service_that_is_gone_for_good_closes_the_session_within_the_bud
         began = asyncio.get_running_loop().time()
         await wait_for(lambda: room.closed, within_s=QUICK.give_up_s + 3)
         assert asyncio.get_running_loop().time() - began < QUICK.give_up_s + 2
+
+
+async def test_a_handoff_keeps_the_session_and_its_memory(
+    livekit_server: LiveKitServer, spoken: Path
+) -> None:
+    """Another agent, with other instructions and tools: resumed with them between turns."""
+    async with in_a_room(livekit_server, ["hello there", "again"]) as room:
+        await room.caller.say(spoken / "hello.wav")
+        await room.remembered(*HELLO)
+        old = room.session.current_agent
+        room.session.update_agent(
+            Agent(instructions="Be long.", chat_ctx=old.chat_ctx.copy(exclude_instructions=True))
+        )
+        await wait_for(lambda: "Be long." in str(room.server.now.setup), within_s=WITHIN_S)
+        await room.caller.say(spoken / "my_name.wav")
+        await room.remembered(*HELLO, *AGAIN)
+        assert {one.kind for one in room.outcomes} == {"resumed"}
+        assert "functionDeclarations" not in str(room.server.now.setup)
+
+
+async def test_a_failover_takes_the_call_over_and_the_session_stays_open(
+    livekit_server: LiveKitServer,
+) -> None:
+    failures: list[Exception] = []
+
+    def take_over(error: Exception) -> bool:
+        failures.append(error)
+        return True
+
+    async with in_a_room(livekit_server, [], on_failed=take_over) as room:
+        await wait_for(lambda: room.server.is_connected, within_s=5)
+        room.server.behaviour.refusals = [Refusal(code=1008, times=99, with_handle_only=False)]
+        room.server.now.cut()
+        await wait_for(lambda: failures, within_s=WITHIN_S)
+        assert [one.kind for one in room.outcomes] == ["failed"]
+        assert not room.closed
