@@ -154,6 +154,9 @@ async def go_away_amid_a_reply(server: GeminiServer, talk: Talk) -> None:
 
 
 async def forgot(server: GeminiServer, talk: Talk) -> None:
+    for n in range(10):
+        await talk.type(f"note {n} with some words", ask=False)
+    await say(server, talk, "all noted")
     server.behaviour.forgets = 1
     server.now.cut()
     await say(server, talk, "in between")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from devtools.system import System
-from simulators.gemini.behaviour import Behaviour
+from simulators.gemini.behaviour import Behaviour, Refusal
 from simulators.gemini.certificate import contexts
 from simulators.gemini.senses import Listening, beeps, scripted
 from simulators.gemini.server import GeminiServer
@@ -29,14 +29,7 @@ async def test_a_call_with_gemini_survives_a_cut_and_a_killed_agent_and_forgets_
         tls=contexts(tmp_path),
     )
     async with server.serving():
-        system = start_system(
-            worker_environ={
-                "VOICE_PROVIDER": "gemini",
-                "GOOGLE_API_KEY": "none",
-                "VOICE_GEMINI__BASE_URL": server.url,
-                "VOICE_GEMINI__CA_FILE": str(tmp_path / "certificate.pem"),
-            }
-        )
+        system = start_system(worker_environ=chosen(server, tmp_path))
         async with calling_on(system) as calling, calling.call() as (call, caller):
 
             async def outcomes() -> list[dict[str, Any]]:
@@ -62,6 +55,38 @@ async def test_a_call_with_gemini_survives_a_cut_and_a_killed_agent_and_forgets_
             assert [text for role, text in server.conversation.said if role == "user"] == texts(
                 messages
             )
+
+
+async def test_when_gemini_is_gone_for_good_the_embedded_voice_goes_on_with_the_call(
+    start_system: Callable[..., System], spoken: Path, tmp_path: Path
+) -> None:
+    server = GeminiServer(
+        ears=Listening(scripted(["my name is ada"])), voice=beeps, tls=contexts(tmp_path)
+    )
+    async with server.serving():
+        system = start_system(worker_environ=chosen(server, tmp_path))
+        async with calling_on(system) as calling, calling.call() as (call, caller):
+            await caller.say(spoken / "name.wav")
+            await calling.said(call.conversation_id, 1)
+            await until(lambda: _replies(calling, call.conversation_id, 2))
+            server.behaviour.refusals = [Refusal(code=1008, times=99, with_handle_only=False)]
+            server.now.cut()
+            failed = await calling.event(call.conversation_id, "reconnect")
+            assert failed["outcome"] == "failed"
+            turn = await caller.turn(spoken / "time_tokyo.wav")
+            assert "tokyo" in turn.heard.lower()
+            messages = await calling.said(call.conversation_id, 2)
+            assert texts(messages) == ["my name is ada", "what time is it in tokyo"]
+
+
+def chosen(server: GeminiServer, folder: Path) -> dict[str, str]:
+    """The settings of a worker that uses this server."""
+    return {
+        "VOICE_PROVIDER": "gemini",
+        "GOOGLE_API_KEY": "none",
+        "VOICE_GEMINI__BASE_URL": server.url,
+        "VOICE_GEMINI__CA_FILE": str(folder / "certificate.pem"),
+    }
 
 
 async def _replies(calling: Calling, conversation: str, count: int) -> bool:

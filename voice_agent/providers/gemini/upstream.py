@@ -1,6 +1,6 @@
 """Which private parts of livekit-plugins-google are overridden or relied on, as of 1.8.9.
 
-The one exception to the rule against touching private attributes (CONTRIBUTING.md, docs/adr/0022):
+The one exception to the rule against touching private attributes (CONTRIBUTING.md, docs/adr/0015):
 versions are pinned, a test compares these digests, and what to re-check is written beside each.
 """
 
