@@ -38,6 +38,7 @@ class Talk:
         self.calls: list[llm.FunctionCall] = []
         self.heard: list[str] = []
         self.tools_at_once = True
+        self.pieces_heard = 0
         self._tasks: set[asyncio.Task[None]] = set()
         session.on("generation_created", self._on_generation)
         session.on("error", self.errors.append)
@@ -50,7 +51,10 @@ class Talk:
     async def _play(self, event: llm.GenerationCreatedEvent) -> None:
         calls = asyncio.create_task(self._run(event))
         async for message in event.message_stream:
-            words = [text async for text in message.text_stream]
+            words: list[str] = []
+            async for text in message.text_stream:
+                words.append(text)
+                self.pieces_heard += 1
             async for _ in message.audio_stream:
                 pass
             if words:

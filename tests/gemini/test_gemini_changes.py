@@ -1,12 +1,16 @@
 """What an application may change while a session runs, and what the service hears of it."""
 
+import asyncio
+import time
+from collections.abc import Callable
+
 import pytest
 from livekit.agents import llm
 from livekit.agents.llm import function_tool
 
 from simulators.gemini.behaviour import Behaviour
 from tests.gemini.talking import Talk, both_remember, look_up, serving, talking, told
-from tests.support.waiting import wait_for
+from tests.support.waiting import POLL_S, wait_for
 
 HELLO = (("user", "hello there"), ("model", "You said hello there"))
 AGAIN = (("user", "again"), ("model", "You said again"))
@@ -21,6 +25,14 @@ async def other() -> str:
 async def typed(talk: Talk, *lines: str) -> None:
     for text in lines:
         await talk.type(text, ask=False)
+
+
+async def stays(condition: Callable[[], bool], *, for_s: float = 0.3) -> None:
+    """Look again and again: it must hold all the time."""
+    until = time.monotonic() + for_s
+    while time.monotonic() < until:
+        assert condition()
+        await asyncio.sleep(POLL_S)
 
 
 def kinds(talk: Talk) -> list[str]:
@@ -104,6 +116,7 @@ async def test_a_go_away_is_followed_between_turns_when_the_tools_are_done() -> 
         server.may_speak.clear()
         first = server.now
         await first.go_away(10.0)
+        await stays(lambda: server.now is first)
         await talk.give(talk.calls[0])
         await wait_for(lambda: not first.conversation.open_calls)
         assert server.now is first

@@ -5,9 +5,11 @@ import pytest
 from simulators.gemini.behaviour import Behaviour, Drop
 from simulators.gemini.server import GeminiServer
 from tests.gemini.talking import Talk, both_remember, serving, talking, told
+from tests.support.waiting import wait_for
 
 BOUNDARIES = 51
 """Messages of the recorded call, both ways; a test below counts them."""
+HELLO = (("user", "hello there"), ("model", "You said hello there"))
 SAID = ["hello there", "typed", 'use look_up {"word":"fee"}', "the end"]
 
 
@@ -62,3 +64,32 @@ async def test_a_call_that_is_cut_at_a_message_is_remembered_by_both_sides(
         await recorded_call(server, talk)
         assert not behaviour.drops
         once_and_in_order(talk)
+
+
+async def test_a_reply_that_is_cut_in_its_middle_goes_on_after_the_resume() -> None:
+    async with serving() as server, talking(server) as talk:
+        talk.say("hello there")
+        await both_remember(server, talk, *HELLO)
+        server.behaviour.piece_s = 0.05
+        before = talk.pieces_heard
+        talk.say("one two three four five six seven")
+        await wait_for(lambda: talk.pieces_heard > before)
+        server.now.cut()
+        await both_remember(server, talk, ("model", "As I was saying."))
+        lines = told(talk.session)
+        assert lines[-2][0] == "model"
+        assert "You said one two three four five six seven".startswith(lines[-2][1])
+
+
+async def test_a_reply_to_a_tool_that_is_cut_before_its_first_word_comes_after_the_resume() -> None:
+    async with serving() as server, talking(server) as talk:
+        talk.say("hello there")
+        await both_remember(server, talk, *HELLO)
+        server.may_speak.clear()
+        talk.say(SAID[2])
+        await wait_for(
+            lambda: ("tool", "look_up(word=fee) = found fee") in server.conversation.said
+        )
+        server.now.cut()
+        server.may_speak.set()
+        await both_remember(server, talk, ("model", "It says found fee"))

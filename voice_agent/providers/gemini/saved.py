@@ -43,15 +43,13 @@ def encode(memory: Memory, *, where: str) -> bytes:
     )
 
 
-def restore(payload: bytes, memory: Memory, *, where: str, now: float, valid_s: float) -> bool:
-    """Take a stored session over. False: of another model, too old, or not readable."""
+def restore(payload: bytes, memory: Memory, *, where: str) -> bool:
+    """Take a stored session over. False: of another model, or not readable."""
     try:
         saved = msgspec.json.decode(payload, type=SavedSession)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return False
     if saved.v != VERSION or saved.where != where or not saved.handle:
-        return False
-    if not 0 <= now - saved.issued_at < valid_s:
         return False
     memory.frozen = Frozen(
         handle=saved.handle,

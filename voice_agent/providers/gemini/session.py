@@ -183,8 +183,6 @@ class RealtimeSession(realtime_api.RealtimeSession):
             if step.rung is Rung.FAILED:
                 self._give_up(error)
                 return
-            if step.rung > Rung.RESUME:
-                self._memory.give_up_handle()
             await asyncio.sleep(step.delay_s)
 
     async def _live(self, rung: Rung, *, is_first: bool) -> tuple[Exception, Loss] | None:
@@ -360,9 +358,12 @@ class RealtimeSession(realtime_api.RealtimeSession):
     def _is_quiet(self, now: float, link: Link, reason: str) -> bool:
         if reason == "mute":
             return True
+        # what must be told anew cannot be sent here: only tools that still run are waited for
+        anew = self._sender.difference().rebuild is not None
+        waits = self._memory.has_running_calls if anew else bool(self._memory.open_calls)
         return (
             not self._memory.is_generating
-            and not self._memory.has_running_calls
+            and not waits
             and not self._replies.is_awaited
             and self._replies.due == "none"
             and (now - link.heard_at >= self._limits.quiet_s or not link.is_healthy)
@@ -537,10 +538,7 @@ class RealtimeSession(realtime_api.RealtimeSession):
                 async with asyncio.timeout(self._limits.handles_s):
                     payload = await self._options.handles.take()
         if payload:
-            usable = saved.restore(
-                payload, self._memory, where=self._where,
-                now=time.time(), valid_s=self._accepts.handle_valid_s,
-            )  # fmt: skip
+            usable = saved.restore(payload, self._memory, where=self._where)
             self._watch.cause = "another process" if usable else "saved state of no use"
 
     def _store(self) -> None:
