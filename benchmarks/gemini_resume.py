@@ -88,7 +88,7 @@ async def resume(count: int, rounds: int) -> Resumed:
         for n in range(rounds):
             await until(lambda: server.now.is_idle)
             await asyncio.sleep(0.1)
-            count_before = len(server.connections)
+            count_before, frozen = len(server.connections), len(server.frozen)
             began = time.perf_counter()
             server.now.cut()
             context = session.chat_ctx
@@ -105,7 +105,6 @@ async def resume(count: int, rounds: int) -> Resumed:
             sent.append(
                 sum(len(str(one)) for one in server.now.received if "client_content" in one)
             )
-            frozen = len(server.frozen)
             await until(lambda before=frozen: len(server.frozen) > before)
         await session.aclose()
     assert {one.kind for one in outcomes} == {"resynced"}, outcomes

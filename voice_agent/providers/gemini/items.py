@@ -30,22 +30,22 @@ class Wanted:
     key: str | None
     fingerprint: str
     item: ChatItem
-    words: str = ""
-    """As they were when it was handed over: items are shared and may be edited in place."""
+    size: int = 0
+    """Characters."""
+    content: tuple[object, ...] = ()
+    """As it was when it was handed over: items are shared and may be edited in place."""
 
     @property
     def is_system(self) -> bool:
         """Whether it is a system message: a summary, say."""
         return isinstance(self.item, ChatMessage) and self.item.role in {"system", "developer"}
 
-    @property
-    def size(self) -> int:
-        """Characters, about."""
-        return len(self.words)
-
 
 def wanted(item: ChatItem, before: Wanted | None = None) -> Wanted:
     """Take an item in; ``before`` is how it was known, to spare the work where nothing changed."""
+    content = _content(item)
+    if before is not None and before.item is item and before.content == content:
+        return before
     if isinstance(item, FunctionCallOutput):
         key, role, words = f"out:{item.call_id}", "tool", item.output
     elif isinstance(item, ChatMessage) and item.id not in INSTRUCTIONS_IDS:
@@ -54,9 +54,13 @@ def wanted(item: ChatItem, before: Wanted | None = None) -> Wanted:
             return Wanted(None, "", item)
     else:
         return Wanted(None, "", item)
-    if before is not None and before.key == key and before.words == words:
-        return Wanted(key, before.fingerprint, item, words)
-    return Wanted(key, _fingerprint(role, words), item, words)
+    return Wanted(key, _fingerprint(role, words), item, len(words), content)
+
+
+def _content(item: ChatItem) -> tuple[object, ...]:
+    if isinstance(item, ChatMessage):
+        return tuple(item.content)
+    return (item.output,) if isinstance(item, FunctionCallOutput) else ()
 
 
 def is_service_made(key: str) -> bool:
