@@ -19,14 +19,11 @@ from voice_agent.providers.gemini.items import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """How the service came to know an item."""
+class Amid:
+    """Told while a generation ran: the handle of that generation may be older than it."""
 
-    fingerprint: str
-    generation: int = 0
-    """How many generations had begun on the connection when it was sent."""
-    amid: bool = False
-    """Sent while a generation ran: the handle of that generation may be older than it."""
+    generation: int
+    """How many generations had begun on the connection, that one included."""
     ahead: bool = False
     """Sent after the request for that generation and before its first sign."""
 
@@ -61,7 +58,9 @@ class Memory:
     open_calls: set[str] = field(default_factory=set)
     tokens: int = 0
     _want: list[Wanted] = field(default_factory=list)
-    _known: dict[str, Known] = field(default_factory=dict)
+    _known: dict[str, str] = field(default_factory=dict)
+    """Key: fingerprint of what the service knows, in its order."""
+    _amid: dict[str, Amid] = field(default_factory=dict)
     _unrecorded: set[str] = field(default_factory=set)
     _keys: set[str] = field(default_factory=set)
     _left_out: set[str] = field(default_factory=set)
@@ -146,29 +145,30 @@ class Memory:
     def _knows_of(self, one: Wanted, spoken: bool) -> None:
         """The service has said it: before what it was told meanwhile, which interrupted it."""
         assert one.key is not None
-        later = [key for key, known in self._known.items() if self._is_amid(known, spoken)]
-        self._known[one.key] = Known(fingerprint=one.fingerprint)
+        later = [key for key in self._amid if self._is_amid(key, spoken)]
+        self._known[one.key] = one.fingerprint
         for key in later:
             self._known[key] = self._known.pop(key)
 
-    def _is_amid(self, known: Known, spoken: bool) -> bool:
-        return known.amid and known.generation == self._generation and not (known.ahead and spoken)
+    def _is_amid(self, key: str, spoken: bool) -> bool:
+        amid = self._amid.get(key)
+        return (
+            amid is not None and amid.generation == self._generation and not (amid.ahead and spoken)
+        )
 
     def _is_untold(self, one: Wanted, spoken: bool) -> bool:
         """Whether it is the application's own, and stands behind what the service says now."""
         if one.key is None or is_service_made(one.key) or one.key in self._left_out:
             return False
-        known = self._known.get(one.key)
-        return known is None or self._is_amid(known, spoken)
+        return one.key not in self._known or self._is_amid(one.key, spoken)
 
     # -- the service -----------------------------------------------------------------------
 
     def connected(self, *, resumed: bool) -> None:
         """A session begins: from the handle's copy, or from nothing."""
         start = self.frozen if resumed else None
-        self._known = (
-            {key: Known(fingerprint=fp) for key, fp in start.known.items()} if start else {}
-        )
+        self._known = dict(start.known) if start else {}
+        self._amid.clear()
         self.open_calls = set(start.open_calls) if start else set()
         self._left_out.clear()
         self._generation, self._generating, self._resumed = 0, False, resumed
@@ -180,6 +180,8 @@ class Memory:
     def difference(self) -> Difference:
         """Compare the two. What was cut off the front (a trimmed window) is no difference."""
         said = [one for one in self._want if one.key and one.key not in self._left_out]
+        if len(said) >= len(self._known) and all(map(_is_same, said, self._known.items())):
+            return Difference(tuple(said[len(self._known) :]))
         place = {key: n for n, key in enumerate(self._known)}
         survivors = [n for n, one in enumerate(said) if one.key in place]
         first = survivors[0] if survivors else len(said)
@@ -217,7 +219,7 @@ class Memory:
         assert one.key is not None
         if inserted:
             return "inserted"
-        if self._known[one.key].fingerprint != one.fingerprint and not is_cut_reply(one):
+        if self._known[one.key] != one.fingerprint and not is_cut_reply(one):
             return "edited"
         # of its own words the service knows the order better than the application's clock
         return "moved" if moved and not is_service_made(one.key) else None
@@ -227,12 +229,9 @@ class Memory:
         ahead = expecting and not self._generating
         for one in items:
             assert one.key is not None
-            self._known[one.key] = Known(
-                fingerprint=one.fingerprint,
-                generation=self._generation + ahead,
-                amid=self._generating or ahead,
-                ahead=ahead,
-            )
+            self._known[one.key] = one.fingerprint
+            if ahead or self._generating:
+                self._amid[one.key] = Amid(generation=self._generation + ahead, ahead=ahead)
             self.open_calls.discard(one.key.removeprefix("out:"))
         self.revision += 1
 
@@ -286,12 +285,9 @@ class Memory:
         What was sent amid a generation is certain only once another one has begun: until then it
         would be sent again.
         """
-        sure = {
-            key: one.fingerprint
-            for key, one in self._known.items()
-            if not one.amid or one.generation < self._generation
-        }
-        answered = {key.removeprefix("out:") for key in self._known if key not in sure}
+        unsure = {key for key, one in self._amid.items() if one.generation >= self._generation}
+        sure = {key: fp for key, fp in self._known.items() if key not in unsure}
+        answered = {key.removeprefix("out:") for key in unsure}
         self.frozen = Frozen(
             handle=handle, issued_at=at, known=sure, credits=frozenset(credits),
             open_calls=frozenset(self.open_calls | (answered & self.calls.keys())),
@@ -301,6 +297,10 @@ class Memory:
     def give_up_handle(self) -> None:
         """The service refuses it, or it is too old: never use it again."""
         self.frozen = None
+
+
+def _is_same(one: Wanted, known: tuple[str, str]) -> bool:
+    return one.key == known[0] and (one.fingerprint == known[1] or is_cut_reply(one))
 
 
 def _place_after(items: Sequence[Wanted], key: str | None) -> int:

@@ -55,7 +55,6 @@ class Sender:
         """A new connection: whatever waited for the old one is void."""
         self.refused.clear()
         self.instructions = None
-        self._compared = -1
         self.sent_count = 0
 
     def difference(self) -> Difference:

@@ -224,7 +224,7 @@ class RealtimeSession(realtime_api.RealtimeSession):
             self._memory.connected(resumed=False)
             return Rung.FRESH
         self._memory.connected(resumed=True)
-        if (reason := self._memory.difference().rebuild) is not None:
+        if (reason := self._sender.difference().rebuild) is not None:
             self._watch.cause = reason
             self._memory.connected(resumed=False)
             return Rung.FRESH
