@@ -94,6 +94,10 @@ class Settings(BaseSettings):
     retention_look_s: PositiveFloat = Field(
         default=300.0, description="Rest between two looks for what is to be pruned."
     )
+    writer_lost_s: PositiveFloat = Field(
+        default=3_600.0,
+        description="A writer without a sign of life for this long is ended as agent_lost.",
+    )
     drain_s: PositiveFloat = Field(
         default=5.0, description="Longest wait for requests and jobs at shutdown."
     )

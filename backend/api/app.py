@@ -29,6 +29,7 @@ from backend.service.access import Access
 from backend.service.indexing import index
 from backend.service.live import Live
 from backend.service.pruning import Pruner
+from backend.service.sweeping import Sweeper
 from backend.settings import Settings
 from backend.storage.choice import open_storage
 
@@ -61,6 +62,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None) -> FastAPI:
                 jobs.start("live", live.run)
                 if settings.retention_events or settings.retention_s:
                     jobs.start("retention", Pruner(storage=storage, settings=settings).run)
+                sweeper = Sweeper(storage=storage, lost_s=settings.writer_lost_s)
+                jobs.start("sweep", sweeper.run)
                 jobs.start("index", functools.partial(index, storage))
                 if settings.has_livekit:
                     jobs.start("dispatcher", dispatcher.run)

@@ -25,6 +25,7 @@ from backend.storage.records import (
     Profile,
     Reader,
     Registration,
+    SilentWriter,
     Standing,
     Stored,
     Token,
@@ -107,6 +108,15 @@ class Writers(Protocol):
         self, tenant: str, id_: str, writer_id: str, end: WriterEnd, *, now_ms: int
     ) -> Standing:
         """Close a writer and its open turns, and store ``call_ended``; the first one wins."""
+        ...
+
+    async def silent_writers(
+        self, *, before_ms: int, after: SilentWriter | None, limit: int
+    ) -> list[SilentWriter]:
+        """List writers that have not ended and gave no sign since ``before_ms``, from one on.
+
+        Of all tenants, ascending by (tenant, conversation, writer).
+        """
         ...
 
     async def store_events(self, tenant: str, batch: Batch, *, now_ms: int) -> Stored:

@@ -126,6 +126,21 @@ class WriterEnd:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SilentWriter:
+    """A writer that has not ended and has no lease. Equal at two looks: it gave no sign between.
+
+    ``last_sign_ms``: when its lease ran out, or when it registered and never renewed one.
+    """
+
+    tenant: str
+    conversation_id: str
+    writer_id: str
+    last_sign_ms: int
+    acknowledged: int
+    ahead: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """The answer to a batch: what is acknowledged, and each event's position (0: not kept)."""
 

@@ -23,6 +23,7 @@ from backend.storage.records import (
     Hit,
     Owner,
     Profile,
+    SilentWriter,
     Token,
 )
 
@@ -45,6 +46,10 @@ CALL: Final = (
     "tenant, room, conversation_id, mode, state, attempts, detail, created_ms, due_ms,"
     " dispatch_id, dispatched_ms, people_seen_ms"
 )
+SILENT: Final = (
+    "tenant, conversation_id, writer_id, lease_until_ms, registered_ms, acknowledged, ahead"
+)
+"""A writer that gives no sign of life."""
 LIFE: Final = "writer_id, lease_until_ms, registered_ms, beats, ended_ms"
 PROFILE: Final = "identity, body, etag, updated_ms"
 TOKEN: Final = "tenant, token_id, scope, expires_ms"  # noqa: S105 - column names
@@ -107,6 +112,25 @@ def owner(row: Row | None) -> Owner | None:
     if row is None:
         return None
     return Owner(writer_id=row[0], fence=row[1], lease_until_ms=row[2])
+
+
+def silent(row: Row) -> SilentWriter:
+    """Make a writer of ``SILENT``."""
+    return SilentWriter(
+        tenant=row[0],
+        conversation_id=row[1],
+        writer_id=row[2],
+        last_sign_ms=max(row[3], row[4]),
+        acknowledged=row[5],
+        ahead=row[6],
+    )
+
+
+def place_of(writer: SilentWriter | None) -> tuple[str, str, str]:
+    """Say behind which names a list goes on; empty ones stand before all."""
+    if writer is None:
+        return ("", "", "")
+    return (writer.tenant, writer.conversation_id, writer.writer_id)
 
 
 def gaps(rows: Iterable[Row], now_ms: int) -> tuple[Gap, ...]:

@@ -2,7 +2,8 @@
 
 Reasons: caller_left, room_deleted, room_closed, connection_lost, agent_stopped (a drained or
 stopped worker), session_error, provider_failed (turn after turn), agent_failed (our own code),
-already_served, superseded, no_caller; and agent_died, which only the relay can say.
+already_served, superseded, no_caller; agent_died, which only the relay can say; and
+agent_lost, which the backend says when pod and relay are gone too.
 """
 
 from livekit import rtc

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from backend.errors import Unavailable
 from backend.rules.retention import Keep
+from backend.storage import rows
 from backend.storage.migrations import Migration
 from backend.storage.ports import Tell
 from backend.storage.postgres import (
@@ -37,6 +38,7 @@ from backend.storage.records import (
     Profile,
     Reader,
     Registration,
+    SilentWriter,
     Standing,
     Stored,
     Token,
@@ -147,6 +149,13 @@ class PostgresStorage:
         )
         self._changes.made(Change(tenant=tenant, conversation_id=id_))
         return standing
+
+    async def silent_writers(
+        self, *, before_ms: int, after: SilentWriter | None, limit: int
+    ) -> list[SilentWriter]:
+        """List writers that gave no sign since ``before_ms``."""
+        place = rows.place_of(after)
+        return await self._engine.run(writers.silent, before_ms, place, limit)
 
     async def store_events(self, tenant: str, batch: Batch, *, now_ms: int) -> Stored:
         """Store a batch, all or nothing."""

@@ -3,6 +3,7 @@
 from backend.rules import fences, leases, turns
 from backend.rules.own_events import call_ended
 from backend.rules.rows import Head, WriterRow, previous_of
+from backend.storage import rows
 from backend.storage.postgres.engine import Db
 from backend.storage.postgres.heads import find_writer, insert_own, known_writer, lock, owner, save
 from backend.storage.records import (
@@ -10,6 +11,7 @@ from backend.storage.records import (
     NewWriter,
     PreviousWriter,
     Registration,
+    SilentWriter,
     Standing,
     WriterEnd,
 )
@@ -139,6 +141,22 @@ async def end(
     )
     await save(db, head, now_ms)
     return _standing(head)
+
+
+async def silent(
+    db: Db, before_ms: int, after: tuple[str, str, str], limit: int
+) -> list[SilentWriter]:
+    """List open writers whose lease ran out before an instant, ascending by their names."""
+    found = await db.fetch(
+        f"SELECT {rows.SILENT} FROM writers"  # noqa: S608 - a constant
+        " WHERE ended_ms IS NULL AND (tenant, conversation_id, writer_id) > ($1, $2, $3)"
+        " AND lease_until_ms < $4 AND registered_ms < $4"
+        " ORDER BY tenant, conversation_id, writer_id LIMIT $5",
+        *after,
+        before_ms,
+        limit,
+    )
+    return [rows.silent(row) for row in found]
 
 
 async def close_turns(db: Db, head: Head, writer: WriterRow, at_ms: int) -> None:

@@ -9,6 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from backend.errors import StartRefused
 from backend.rules.retention import Keep
+from backend.storage import rows
 from backend.storage.migrations import Migration
 from backend.storage.ports import Tell
 from backend.storage.records import (
@@ -27,6 +28,7 @@ from backend.storage.records import (
     Profile,
     Reader,
     Registration,
+    SilentWriter,
     Standing,
     Stored,
     Token,
@@ -152,6 +154,13 @@ class SqliteStorage:
             return writers.end_writer(db, head(db, tenant, id_), writer_id, end, now_ms=now_ms)
 
         return cast("Standing", await self._write_and_tell(work, tenant, id_))
+
+    async def silent_writers(
+        self, *, before_ms: int, after: SilentWriter | None, limit: int
+    ) -> list[SilentWriter]:
+        """List writers that gave no sign since ``before_ms``."""
+        place = rows.place_of(after)
+        return await self._read(writers.silent, before_ms, place, limit)
 
     async def store_events(self, tenant: str, batch: Batch, *, now_ms: int) -> Stored:
         """Store a batch, all or nothing."""

@@ -5,11 +5,13 @@ import sqlite3
 from backend.rules import fences, leases
 from backend.rules.own_events import call_ended
 from backend.rules.rows import Head, previous_of
+from backend.storage import rows
 from backend.storage.records import (
     Heartbeat,
     NewWriter,
     PreviousWriter,
     Registration,
+    SilentWriter,
     Standing,
     WriterEnd,
 )
@@ -144,6 +146,20 @@ def end_writer(
     )
     save_head(db, head_, now_ms)
     return _standing(head_)
+
+
+def silent(
+    db: sqlite3.Connection, before_ms: int, after: tuple[str, str, str], limit: int
+) -> list[SilentWriter]:
+    """List open writers whose lease ran out before an instant, ascending by their names."""
+    found = db.execute(
+        f"SELECT {rows.SILENT} FROM writers INDEXED BY writers_open"  # noqa: S608 - a constant
+        " WHERE ended_ms IS NULL AND (tenant, conversation_id, writer_id) > (?, ?, ?)"
+        " AND lease_until_ms < ? AND registered_ms < ?"
+        " ORDER BY tenant, conversation_id, writer_id LIMIT ?",
+        (*after, before_ms, before_ms, limit),
+    )
+    return [rows.silent(row) for row in found]
 
 
 def _standing(head_: Head) -> Standing:
