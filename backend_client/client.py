@@ -12,6 +12,7 @@ from backend_client import errors, wire
 from voice_agent.domain.errors import LayerUnavailable
 from voice_agent.domain.events import Event
 from voice_agent.domain.ids import ConversationId, Identity, WriterId
+from voice_agent.domain.usage import Usage
 from voice_agent.state.codec import event_of
 from voice_agent.state.entries import Entry
 from voice_agent.state.ports import (
@@ -111,14 +112,21 @@ class BackendClient:
         reason: str,
         at: str,
         last_ordinal: int,
+        usage: tuple[Usage, ...] | None = None,
     ) -> None:
-        """Record the end of a call. The first reason given wins; repeats change nothing."""
+        """Record the end of a call. The first reason given wins; repeats change nothing.
+
+        ``usage``: what was spent and is in none of the writer's events.
+        """
+        body: dict[str, Any] = {"reason": reason, "at": at, "last_ordinal": last_ordinal}
+        if usage is not None:
+            body["usage"] = msgspec.to_builtins(usage)
         await self._call(
             "end_writer",
             "POST",
             _at(conversation_id, "writers", writer_id, "end"),
             dict[str, Any],
-            json={"reason": reason, "at": at, "last_ordinal": last_ordinal},
+            json=body,
         )
 
     async def store_events(

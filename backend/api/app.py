@@ -17,6 +17,7 @@ from backend.api import (
     profiles,
     search,
     stream,
+    usage,
     writers,
 )
 from backend.api.contract import document
@@ -40,6 +41,7 @@ _ROUTERS = (
     stream.router,
     calls.router,
     search.router,
+    usage.router,
     copies.router,
     profiles.router,
     health.router,

@@ -6,7 +6,14 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Raw, Struct
 
 from backend.clock import rfc3339
-from backend.storage.records import Conversation, Owner, PreviousWriter
+from backend.rules.usage import Reports, Usage
+from backend.storage.records import (
+    CallUsage,
+    Conversation,
+    ConversationUsage,
+    Owner,
+    PreviousWriter,
+)
 
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", examples=["01a1fc5d-8bad-7388"])]
 Ordinal = Annotated[int, Meta(ge=0, le=2**53 - 1)]
@@ -52,11 +59,12 @@ class LeaseIn(Struct, kw_only=True):
 
 
 class EndIn(Struct, kw_only=True):
-    """The end of a writer."""
+    """The end of a writer. ``usage``: what was spent and is in none of its events."""
 
     reason: Text
     at: Instant
     last_ordinal: Ordinal | None = None
+    usage: Reports | None = None
 
 
 class EventsIn(Struct, kw_only=True):
@@ -218,6 +226,26 @@ class HitsOut(Struct, kw_only=True):
     next: None = None
 
 
+class CallUsageOut(Struct, kw_only=True):
+    """What the models of one call used up."""
+
+    writer_id: Id
+    room: str | None
+    started_at: Instant
+    items: list[Usage]
+
+
+class UsageOut(Struct, kw_only=True):
+    """What the models of a conversation used up. ``items``: of all its calls.
+
+    ``calls``: those that used anything, newest first; ``next``: the ``after`` of older ones.
+    """
+
+    items: list[Usage]
+    calls: list[CallUsageOut]
+    next: Id | None
+
+
 class CallOut(Struct, kw_only=True):
     """What a caller needs to join its room."""
 
@@ -296,4 +324,20 @@ def conversation_out(conversation: Conversation) -> ConversationOut:
             GapOut(writer_id=gap.writer_id, first=gap.first, last=gap.last)
             for gap in conversation.missing
         ],
+    )
+
+
+def usage_out(usage: ConversationUsage, limit: int) -> UsageOut:
+    """Show what was used up, and ``limit`` calls of it; one more says that there are more."""
+    calls = [_call_usage_out(call) for call in usage.calls[:limit]]
+    more = calls[-1].writer_id if len(usage.calls) > limit else None
+    return UsageOut(items=usage.items, calls=calls, next=more)
+
+
+def _call_usage_out(call: CallUsage) -> CallUsageOut:
+    return CallUsageOut(
+        writer_id=call.writer_id,
+        room=call.room,
+        started_at=rfc3339(call.started_ms),
+        items=call.items,
     )

@@ -94,6 +94,7 @@ async def end(
             reason=wanted.reason,
             at_ms=_instant("at", wanted.at),
             last_ordinal=wanted.last_ordinal,
+            usage=tuple(wanted.usage or ()),
         ),
         now_ms=now_ms(),
     )

@@ -13,6 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from backend.errors import ItemError, Malformed, TooLarge
+from backend.rules import usage
+from backend.rules.usage import Usage
 
 Sent = Mapping[str, Any]  # Any: a foreign JSON object, checked below
 """One event as it came in, decoded."""
@@ -85,6 +87,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     outcome: str | None
     digest: bytes
     body: bytes
+    usage: tuple[Usage, ...] = ()
 
 
 class _Refused(Exception):
@@ -173,7 +176,15 @@ def _event(own: dict[str, Any], encoded: bytes) -> Event:
         outcome=outcome,
         digest=sha256(encoded).digest(),
         body=unnumbered,
+        usage=_usage(own["usage"]) if kind == "turn_ended" and "usage" in own else (),
     )
+
+
+def _usage(value: object) -> tuple[Usage, ...]:
+    try:
+        return usage.read(value)
+    except ValueError as exc:
+        raise _Refused("malformed", f"usage: {exc}") from exc
 
 
 def _envelope(own: Sent) -> tuple[str, int | None, str | None]:

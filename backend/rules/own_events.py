@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
+import msgspec
+
 from backend.clock import rfc3339
 from backend.rules.events import canonical
 from backend.rules.rows import Head, WriterRow
+from backend.storage.records import WriterEnd
 
 BACKEND: Final = "backend"
 """The writer of what the backend itself adds; no agent can register under this name."""
@@ -57,16 +60,19 @@ def context_cleared(row: Head, event_id: str, reason: str | None, now_ms: int) -
     )
 
 
-def call_ended(writer: WriterRow, reason: str, at_ms: int) -> OwnEvent:
+def call_ended(writer: WriterRow, end: WriterEnd) -> OwnEvent:
     """Make the event of a writer's end. It has no ordinal: it sorts after its writer's."""
+    fields: dict[str, Any] = {"reason": end.reason}
+    if end.usage:
+        fields["usage"] = msgspec.to_builtins(end.usage)
     return OwnEvent(
         kind="call_ended",
-        at_ms=at_ms,
+        at_ms=end.at_ms,
         session_number=max(writer.session_number, writer.window_session),
         writer_id=writer.writer_id,
         fence=writer.fence,
         ordinal=None,
-        fields={"reason": reason},
+        fields=fields,
     )
 
 

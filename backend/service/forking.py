@@ -74,7 +74,7 @@ def _copies(events: Iterable[dict[str, Any]]) -> list[Event]:
     checked: list[Event] = []
     for start in range(0, len(made), MAX_EVENTS):
         checked += check_batch("", FORK_WRITER, made[start : start + MAX_EVENTS])
-    return checked
+    return [msgspec.structs.replace(event, usage=()) for event in checked]  # the source spent it
 
 
 def _renumbered(events: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,7 @@ from backend.storage.records import (
     Change,
     Cleared,
     Conversation,
+    ConversationUsage,
     EventFilter,
     Expected,
     Fork,
@@ -76,6 +77,15 @@ class Conversations(Protocol):
         self, reader: Reader, id_: str, *, last: int, before: str | None
     ) -> list[bytes]:
         """List the last messages before one, in conversation order, oldest first."""
+        ...
+
+    async def usage(
+        self, reader: Reader, id_: str, *, limit: int, after: str | None
+    ) -> ConversationUsage:
+        """Read what models used up: in all, and of ``limit`` calls that did, newest first.
+
+        ``after``: the writer of the last call of the page before. Pruning takes nothing of it.
+        """
         ...
 
     async def clear(

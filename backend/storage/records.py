@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from backend.rules.events import Event
 from backend.rules.ordinals import Run
+from backend.rules.usage import Usage
 
 Scope = Literal["read", "call", "agent", "admin"]
 WriterKind = Literal["call", "text"]
@@ -118,11 +119,12 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriterEnd:
-    """How a writer's life ended."""
+    """How a writer's life ended. ``usage``: what was spent and is in none of its events."""
 
     reason: str
     at_ms: int
     last_ordinal: int | None
+    usage: tuple[Usage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +235,24 @@ class Expected:
 
     etags: frozenset[str] | None = None
     exists: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallUsage:
+    """What the models of one call used up."""
+
+    writer_id: str
+    room: str | None
+    started_ms: int
+    items: list[Usage]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationUsage:
+    """What the models of all calls used up; ``calls``: a page of them, newest first."""
+
+    items: list[Usage]
+    calls: list[CallUsage]
 
 
 FORK_WRITER: Final = "fork"

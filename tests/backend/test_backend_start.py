@@ -121,6 +121,7 @@ def test_every_route_of_the_api_page_is_in_openapi_json() -> None:
         f"{c}/events": {"get", "post"},
         f"{c}/messages": {"get"},
         f"{c}/search": {"get"},
+        f"{c}/usage": {"get"},
         f"{c}/events/stream": {"get"},
         "/v1/profiles/{identity}": {"get", "put"},
         "/v1/calls": {"post"},

@@ -202,6 +202,7 @@ class Call:
                     reason=reason,
                     at=instant(self._layers.clock.now()),
                     last_ordinal=self.recorder.last_ordinal,
+                    usage=self.recorder.spending.take(),
                 )
             except OutboxFull:
                 pass  # the relay then records the end as the agent's death

@@ -4,11 +4,13 @@ This is the audio path: it never waits. When ``record`` returns, the event survi
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from voice_agent.aio.clock import Clock
-from voice_agent.domain.events import Body, Event
+from voice_agent.domain.events import Body, Event, TurnEnded
 from voice_agent.domain.ids import EventId, TurnId
 from voice_agent.domain.turns import Entry, Turns
+from voice_agent.domain.usage import Spending
 from voice_agent.state.store import Store
 
 
@@ -32,6 +34,8 @@ class Recorder:
         self._session_number = session_number
         self._ordinal = 0
         self.turns = Turns(lambda: TurnId(new_id()))
+        self.spending = Spending()
+        """Goes into the log with the end of each turn; the rest with the end of the call."""
 
     @property
     def last_ordinal(self) -> int:
@@ -40,6 +44,8 @@ class Recorder:
 
     def record(self, body: Body, turn_id: TurnId | None = None) -> Event:
         """Write one event down. Synchronous: microseconds, no network."""
+        if isinstance(body, TurnEnded):
+            body = replace(body, usage=self.spending.take())
         self._ordinal += 1
         event = Event(
             event_id=EventId(self._new_id()),

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 from voice_agent.domain.ids import CallId, EventId, Identity, ItemId, SpeechId, TurnId
+from voice_agent.domain.usage import Usage
 
 Role = Literal["user", "assistant", "system"]
 Modality = Literal["voice", "text"]
@@ -120,11 +121,16 @@ class TurnStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnEnded:
-    """The turn is over. ``delays`` in seconds, as livekit-agents measured them."""
+    """The turn is over. ``delays`` in seconds, as livekit-agents measured them.
+
+    ``usage``: what the call has spent since it last said so, this turn's part and what came late
+    of earlier ones.
+    """
 
     kind: ClassVar[str] = "turn_ended"
     outcome: Outcome
     delays: Mapping[str, float] = field(default_factory=dict)
+    usage: tuple[Usage, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +239,7 @@ class CallEnded:
 
     kind: ClassVar[str] = "call_ended"
     reason: str = ""
+    usage: tuple[Usage, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -264,6 +264,7 @@ class Delivery:
             reason=ended.reason if ended else DIED,
             at=ended.at if ended else instant(self._clock.now()),
             last_ordinal=ended.last_ordinal if ended else self._reader.last_ordinal,
+            usage=ended.usage if ended else None,
         )
         await asyncio.to_thread(self._remove)
 

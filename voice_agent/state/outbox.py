@@ -26,6 +26,7 @@ import msgspec
 from voice_agent.aio.clock import Clock
 from voice_agent.domain.errors import NewerFormat, OutboxFull, UnreadableRecord
 from voice_agent.domain.ids import ConversationId, WriterId
+from voice_agent.domain.usage import Usage
 from voice_agent.state import frames
 from voice_agent.state.acks import LOOK_S, AckWatch, ack_of
 from voice_agent.state.frames import FrameType
@@ -63,12 +64,13 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
-    """The last record of a call that ended by itself."""
+    """The last record of a call that ended by itself. ``usage``: what no event has said yet."""
 
     reason: str
     at: str
     last_ordinal: int
     v: int = 1
+    usage: tuple[Usage, ...] | None = None
 
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,9 +161,16 @@ class Outbox:
         bound = Bound(conversation_id=conversation_id)
         self._write(frames.pack(FrameType.BOUND, 0, msgspec.json.encode(bound)))
 
-    def end(self, *, reason: str, at: str, last_ordinal: int) -> None:
+    def end(
+        self,
+        *,
+        reason: str,
+        at: str,
+        last_ordinal: int,
+        usage: tuple[Usage, ...] | None = None,
+    ) -> None:
         """Note that the call is over. Without this the relay says that the agent died."""
-        ended = Ended(reason=reason, at=at, last_ordinal=last_ordinal)
+        ended = Ended(reason=reason, at=at, last_ordinal=last_ordinal, usage=usage)
         self._write(frames.pack(FrameType.ENDED, 0, msgspec.json.encode(ended)))
 
     def ring(self) -> None:

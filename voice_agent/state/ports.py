@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from voice_agent.domain.ids import ConversationId, WriterId
+from voice_agent.domain.usage import Usage
 from voice_agent.state.entries import Entry
 
 
@@ -98,6 +99,7 @@ class Backend(Protocol):
         reason: str,
         at: str,
         last_ordinal: int,
+        usage: tuple[Usage, ...] | None = None,
     ) -> None: ...
     async def store_events(
         self, conversation_id: ConversationId, writer_id: WriterId, events: Sequence[bytes]

@@ -15,7 +15,9 @@ from backend.rules.events import Event
 from backend.rules.ordinals import Received
 from backend.rules.rows import Head, WriterRow, no_conversation, no_writer, text_of
 from backend.rules.turns import Followed, Turn, Turns
+from backend.rules.usage import total
 from backend.storage import rows
+from backend.storage.postgres import usage
 from backend.storage.postgres.engine import Db
 from backend.storage.postgres.heads import lock, save
 from backend.storage.postgres.writers import close_turns
@@ -40,7 +42,7 @@ FROM conversations c LEFT JOIN writers w
 WHERE c.tenant = $1 AND c.id = $2
 """  # noqa: S608 - constants
 
-_WRITE: Final = """
+_STATEMENT: Final = """
 WITH head AS (
     UPDATE conversations SET version = $4, last_position = $5,
         updated_ms = greatest(updated_ms, $6), revision = revision + 1
@@ -78,10 +80,14 @@ WITH head AS (
     ) AS t
     ON CONFLICT (tenant, conversation_id, writer_id, turn_id) DO UPDATE
     SET started_ordinal = excluded.started_ordinal, ended = excluded.ended
-)
+){spent}
 UPDATE writers SET acknowledged = $28, ahead = $29, window_session = greatest(window_session, $30)
 FROM head WHERE tenant = $1 AND conversation_id = $2 AND writer_id = $3
 """
+_WRITE: Final = _STATEMENT.format(spent="")
+_SPENT: Final = usage.ADD.format(*range(31, 36), source="head, ")
+_WRITE_SPENT: Final = _STATEMENT.format(spent=f", spent AS (\n    {_SPENT}\n)")
+"""Only a batch that says what was used up pays for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,8 +190,9 @@ async def _write(db: Db, plan: _Plan, now_ms: int) -> bool:
     head, writer, placed = plan.head, plan.writer, plan.placed
     changed = list(plan.turns.values())
     messages = batches.messages_of(writer, batches.kept(placed), plan.followed.started)
+    spent = total(p.event.usage for p in placed if p.event.usage)
     status = await db.execute(
-        _WRITE,
+        _WRITE_SPENT if spent else _WRITE,
         head.tenant,
         head.id,
         writer.writer_id,
@@ -210,6 +217,7 @@ async def _write(db: Db, plan: _Plan, now_ms: int) -> bool:
         plan.received.acknowledged,
         text_of(plan.received.ahead),
         plan.window_session,
+        *(usage.columns(spent) if spent else ()),
     )
     return bool(status == "UPDATE 1")
 

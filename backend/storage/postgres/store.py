@@ -17,6 +17,7 @@ from backend.storage.postgres import (
     retention,
     search,
     tokens,
+    usage,
     writers,
 )
 from backend.storage.postgres.changes import Changes
@@ -29,6 +30,7 @@ from backend.storage.records import (
     Change,
     Cleared,
     Conversation,
+    ConversationUsage,
     EventFilter,
     Expected,
     Fork,
@@ -106,6 +108,12 @@ class PostgresStorage:
     ) -> list[bytes]:
         """List the last messages before one, oldest first."""
         return await self._engine.run(reading.messages, reader, id_, last, before)
+
+    async def usage(
+        self, reader: Reader, id_: str, *, limit: int, after: str | None
+    ) -> ConversationUsage:
+        """Read what models used up."""
+        return await self._engine.run(usage.read, reader, id_, limit, after)
 
     async def clear(
         self, tenant: str, id_: str, *, event_id: str, reason: str | None, now_ms: int

@@ -3,7 +3,9 @@
 from backend.rules import fences, leases, turns
 from backend.rules.own_events import call_ended
 from backend.rules.rows import Head, WriterRow, previous_of
+from backend.rules.usage import total
 from backend.storage import rows
+from backend.storage.postgres import usage
 from backend.storage.postgres.engine import Db
 from backend.storage.postgres.heads import find_writer, insert_own, known_writer, lock, owner, save
 from backend.storage.records import (
@@ -124,10 +126,12 @@ async def end(
     """Close a writer: open turns first, then ``call_ended``. A second end changes nothing."""
     head = await lock(db, tenant, id_)
     writer = await known_writer(db, head, writer_id)
+    if end.usage:
+        await _add_usage(db, (tenant, id_, writer_id), end)
     if writer.ended:
         return _standing(head)
     await close_turns(db, head, writer, end.at_ms)
-    await insert_own(db, head, call_ended(writer, end.reason, end.at_ms))
+    await insert_own(db, head, call_ended(writer, end))
     await db.execute(
         "UPDATE writers SET ended_ms = $4, end_reason = $5, lease_until_ms = 0,"
         " last_ordinal = greatest(last_ordinal, $6)"
@@ -141,6 +145,17 @@ async def end(
     )
     await save(db, head, now_ms)
     return _standing(head)
+
+
+async def _add_usage(db: Db, place: tuple[str, str, str], end: WriterEnd) -> None:
+    """Add what the writer itself says at its end, once; it may have been ended as lost before."""
+    told = await db.execute(
+        "UPDATE writers SET usage_told = true"
+        " WHERE tenant = $1 AND conversation_id = $2 AND writer_id = $3 AND NOT usage_told",
+        *place,
+    )
+    if told == "UPDATE 1":
+        await usage.add(db, place, total([end.usage]))
 
 
 async def silent(

@@ -13,9 +13,10 @@ from backend.rules.batches import Known, Placed
 from backend.rules.events import Event
 from backend.rules.ordinals import Received
 from backend.rules.rows import Head, WriterRow, text_of
+from backend.rules.usage import total
 from backend.storage import rows
 from backend.storage.records import Batch, Change, Standing, Stored
-from backend.storage.sqlite import search, turns
+from backend.storage.sqlite import search, turns, usage
 from backend.storage.sqlite.rows import head, known_writer, save_head
 
 
@@ -87,6 +88,8 @@ def _insert(
     )
     if messages:
         search.note(db, tenant, id_, max(message[-1] for message in messages))
+    if spent := total(p.event.usage for p in kept if p.event.usage):
+        usage.add(db, (tenant, id_, writer.writer_id), spent)
     return _note_ordinals(db, row, writer, placed)
 
 

@@ -19,6 +19,7 @@ from backend.storage.records import (
     Change,
     Cleared,
     Conversation,
+    ConversationUsage,
     EventFilter,
     Expected,
     Fork,
@@ -44,6 +45,7 @@ from backend.storage.sqlite import (
     retention,
     search,
     tokens,
+    usage,
     writers,
 )
 from backend.storage.sqlite.engine import Engine
@@ -111,6 +113,12 @@ class SqliteStorage:
     ) -> list[bytes]:
         """List the last messages before one, oldest first."""
         return await self._read(reading.messages, reader, id_, last, before)
+
+    async def usage(
+        self, reader: Reader, id_: str, *, limit: int, after: str | None
+    ) -> ConversationUsage:
+        """Read what models used up."""
+        return await self._read(usage.read, reader, id_, limit, after)
 
     async def clear(
         self, tenant: str, id_: str, *, event_id: str, reason: str | None, now_ms: int

@@ -5,6 +5,7 @@ import sqlite3
 from backend.rules import fences, leases
 from backend.rules.own_events import call_ended
 from backend.rules.rows import Head, previous_of
+from backend.rules.usage import total
 from backend.storage import rows
 from backend.storage.records import (
     Heartbeat,
@@ -15,7 +16,7 @@ from backend.storage.records import (
     Standing,
     WriterEnd,
 )
-from backend.storage.sqlite import turns
+from backend.storage.sqlite import turns, usage
 from backend.storage.sqlite.rows import (
     find_writer,
     insert_own,
@@ -134,10 +135,12 @@ def end_writer(
 ) -> Standing:
     """Close a writer: open turns first, then ``call_ended``. A second end changes nothing."""
     writer = known_writer(db, head_, writer_id)
+    if end.usage:
+        _add_usage(db, (head_.tenant, head_.id, writer_id), end)
     if writer.ended:
         return _standing(head_)
     turns.close_open(db, head_, writer, end.at_ms)
-    insert_own(db, head_, call_ended(writer, end.reason, end.at_ms))
+    insert_own(db, head_, call_ended(writer, end))
     db.execute(
         "UPDATE writers SET ended_ms = ?, end_reason = ?, lease_until_ms = 0,"
         " last_ordinal = max(last_ordinal, ?)"
@@ -146,6 +149,17 @@ def end_writer(
     )
     save_head(db, head_, now_ms)
     return _standing(head_)
+
+
+def _add_usage(db: sqlite3.Connection, place: tuple[str, str, str], end: WriterEnd) -> None:
+    """Add what the writer itself says at its end, once; it may have been ended as lost before."""
+    told = db.execute(
+        "UPDATE writers SET usage_told = 1"
+        " WHERE tenant = ? AND conversation_id = ? AND writer_id = ? AND usage_told = 0",
+        place,
+    )
+    if told.rowcount:
+        usage.add(db, place, total([end.usage]))
 
 
 def silent(

@@ -1,0 +1,105 @@
+"""What a model's report means in the log's words. Reports that bill nothing are left out.
+
+``session_usage_updated``, which livekit-agents recommends, counts no requests and adds up over the
+session; ``metrics_collected`` announces each report by itself (docs/livekit-agents.md).
+"""
+
+from livekit.agents import metrics as lk
+
+from voice_agent.domain.usage import Usage
+
+UNNAMED = "unknown"
+
+
+def usage_of(report: lk.AgentMetrics) -> Usage | None:
+    """Return what a report says was used up; None: it is about something else."""
+    match report:
+        case lk.LLMMetrics():
+            return _usage("llm", report, _of_llm(report))
+        case lk.RealtimeModelMetrics():
+            return _usage("realtime", report, _of_realtime(report))
+        case lk.STTMetrics():
+            return _usage("stt", report, _of_stt(report))
+        case lk.TTSMetrics():
+            return _usage("tts", report, _of_tts(report))
+        case lk.EOTInferenceMetrics():
+            return _usage("turn_detection", report, {"requests": report.num_requests})
+        case lk.InterruptionMetrics():
+            return _usage("interruption", report, {"requests": report.num_requests})
+        case _:
+            return None
+
+
+Billed = (
+    lk.LLMMetrics
+    | lk.RealtimeModelMetrics
+    | lk.STTMetrics
+    | lk.TTSMetrics
+    | lk.EOTInferenceMetrics
+    | lk.InterruptionMetrics
+)
+
+
+def _usage(service: str, report: Billed, counts: dict[str, float]) -> Usage | None:
+    if not any(counts.values()):
+        return None
+    named = report.metadata
+    return Usage(
+        service=service,
+        provider=(named and named.model_provider) or UNNAMED,
+        model=(named and named.model_name) or UNNAMED,
+        counts={name: value for name, value in counts.items() if value},
+    )
+
+
+def _of_llm(report: lk.LLMMetrics) -> dict[str, float]:
+    """``cancelled`` ones too: what was generated before is billed."""
+    return {
+        "requests": 1,
+        "input_tokens": report.prompt_tokens,
+        "input_cached_tokens": report.prompt_cached_tokens,
+        "input_cache_creation_tokens": report.cache_creation_tokens,
+        "output_tokens": report.completion_tokens,
+        "output_reasoning_tokens": report.reasoning_tokens,
+    }
+
+
+def _of_realtime(report: lk.RealtimeModelMetrics) -> dict[str, float]:
+    """One without a request says how a connection was made, or how long it has been open."""
+    read, said = report.input_token_details, report.output_token_details
+    cached = read.cached_tokens_details or lk.RealtimeModelMetrics.CachedTokenDetails()
+    return {
+        "requests": 1 if report.request_id else 0,
+        "input_tokens": report.input_tokens,
+        "input_text_tokens": read.text_tokens,
+        "input_audio_tokens": read.audio_tokens,
+        "input_image_tokens": read.image_tokens,
+        "input_cached_tokens": read.cached_tokens,
+        "input_cached_text_tokens": cached.text_tokens,
+        "input_cached_audio_tokens": cached.audio_tokens,
+        "input_cached_image_tokens": cached.image_tokens,
+        "output_tokens": report.output_tokens,
+        "output_text_tokens": said.text_tokens,
+        "output_audio_tokens": said.audio_tokens,
+        "session_s": report.session_duration,
+    }
+
+
+def _of_stt(report: lk.STTMetrics) -> dict[str, float]:
+    counts = {
+        "input_tokens": report.input_tokens,
+        "input_audio_tokens": report.input_audio_tokens,
+        "output_tokens": report.output_tokens,
+        "audio_s": report.audio_duration,
+    }
+    return {"requests": 1 if any(counts.values()) else 0, **counts}
+
+
+def _of_tts(report: lk.TTSMetrics) -> dict[str, float]:
+    return {
+        "requests": 1,
+        "characters": report.characters_count,
+        "input_tokens": report.input_tokens,
+        "output_tokens": report.output_tokens,
+        "audio_s": report.audio_duration,
+    }
