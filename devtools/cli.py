@@ -32,6 +32,9 @@ def _arguments() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     up = verbs.add_parser("run", help="set up, start everything, print the page's address")
     up.add_argument("--postgres", action="store_true", help="store in PostgreSQL, not in SQLite")
+    up.add_argument(
+        "--gemini", action="store_true", help="with a stand-in for Gemini Live, without a key"
+    )
     verbs.add_parser("test", help="set up and run all tests (what follows is given to pytest)")
     verbs.add_parser("demo", help="set up and play the scripted proof in a real room")
     verbs.add_parser("chaos", help="kill everything around many calls, check that nothing is lost")
@@ -62,7 +65,7 @@ def _plain(given: argparse.Namespace) -> int:
     match given.verb:
         case "run":
             setup.ensure("run")
-            return run.run(on_postgres=given.postgres)
+            return run.run(on_postgres=given.postgres, with_gemini=given.gemini)
         case "stop":
             return run.stop()
         case "check":

@@ -26,12 +26,12 @@ KEPT_LOGS = ".1"
 STOP_S = 60.0
 
 
-def run(folder: Path = RUN, *, on_postgres: bool = False) -> int:
+def run(folder: Path = RUN, *, on_postgres: bool = False, with_gemini: bool = False) -> int:
     """Start the system and keep it up until a signal; 0 after a clean end."""
     os.umask(0o077)  # conversations, logs and secrets: for nobody else's eyes
     try:
         with locks.held(folder / ledger.LOCK):
-            return _run_alone(folder, on_postgres=on_postgres)
+            return _run_alone(folder, on_postgres=on_postgres, with_gemini=with_gemini)
     except locks.Taken:
         held = ledger.read(folder)
         say(
@@ -41,13 +41,13 @@ def run(folder: Path = RUN, *, on_postgres: bool = False) -> int:
         return 0
 
 
-def _run_alone(folder: Path, *, on_postgres: bool) -> int:
+def _run_alone(folder: Path, *, on_postgres: bool, with_gemini: bool) -> int:
     ended = ledger.end_left_over(folder)
     if ended:
         say(f"ended {ended} processes that an earlier run had left behind")
     disk.require({folder: figures.START_MB}, what="a start (data and logs)")
     held = secret_store.load(folder / "secrets.json")
-    system = System(_plan(folder, held, on_postgres=on_postgres))
+    system = System(_plan(folder, held, on_postgres=on_postgres, with_gemini=with_gemini))
     book = Bookkeeper(folder, mark=system.place.mark, watcher=os.getpid())
     for server in system.servers:
         server.on_spawn = book.spawned
@@ -66,7 +66,7 @@ def _run_alone(folder: Path, *, on_postgres: bool) -> int:
     return 0
 
 
-def _plan(folder: Path, held: Secrets, *, on_postgres: bool) -> Plan:
+def _plan(folder: Path, held: Secrets, *, on_postgres: bool, with_gemini: bool) -> Plan:
     place = Place(folder=folder, environ=environment(os.environ))
     ports = Ports(say)
 
@@ -100,6 +100,7 @@ def _plan(folder: Path, held: Secrets, *, on_postgres: bool) -> Plan:
         redis_password=held.redis_password,
         token=held.backend_token if is_known else None,
         postgres_port=ports.near(5433, what="PostgreSQL") if on_postgres else None,
+        gemini_port=ports.near(8443, what="Gemini's stand-in") if with_gemini else None,
     )
 
 
@@ -136,6 +137,8 @@ def _start(system: System, held: Secrets, book: Bookkeeper) -> None:
     say(f"Talk to it:  {url}")
     if system.postgres is not None:
         say(f"Its log:     {shown(system.postgres.data)} (PostgreSQL)")
+    if system.gemini is not None:
+        say("Its voice:   a stand-in for Gemini Live, without a key (docs/gemini.md)")
     say(f"Join it:     source {shown(folder / 'env')}    (started in"
         f" {time.monotonic() - began_at:.1f} s; logs in {shown(folder / 'logs')})")  # fmt: skip
     say("Ctrl-C stops everything.")

@@ -8,6 +8,7 @@ from typing import Self
 
 from devtools.ports import Ports
 from devtools.servers.backend import Backend
+from devtools.servers.gemini import GeminiStandIn
 from devtools.servers.livekit import LiveKitConfig, LiveKitServer
 from devtools.servers.postgres import PostgresServer
 from devtools.servers.server import Cancelled, Place, Server
@@ -29,6 +30,7 @@ class Plan:
         worker_environ: what the worker alone is started with.
         token: an admin token that the database knows already.
         postgres_port: the backend stores in a PostgreSQL there; None: in SQLite.
+        gemini_port: the worker uses a stand-in for Gemini Live there; None: what it is told.
     """
 
     place: Place
@@ -40,6 +42,7 @@ class Plan:
     redis_password: str | None = None
     token: str | None = None
     postgres_port: int | None = None
+    gemini_port: int | None = None
 
     @classmethod
     def on_free_ports(
@@ -82,8 +85,10 @@ class System:
         )
         if plan.token is not None:
             self.backend.use_token(plan.token)
+        self.gemini = GeminiStandIn(place, port=plan.gemini_port) if plan.gemini_port else None
+        chosen = self.gemini.worker_environ if self.gemini is not None else {}
         self.worker = Worker(
-            place.with_environ(plan.worker_environ),
+            place.with_environ({**plan.worker_environ, **chosen}),
             ports=plan.worker_ports,
             uses=[self.livekit, self.valkey, self.backend],
         )
@@ -91,8 +96,8 @@ class System:
     @property
     def servers(self) -> tuple[Server, ...]:
         """All of them, in the order in which they end."""
-        database = () if self.postgres is None else (self.postgres,)
-        return (self.worker, self.backend, *database, self.valkey, self.livekit)
+        chosen = [one for one in (self.gemini, self.postgres) if one is not None]
+        return (self.worker, self.backend, *chosen, self.valkey, self.livekit)
 
     @property
     def env(self) -> dict[str, str]:
@@ -118,7 +123,12 @@ class System:
             DevError: which one cannot start, and why. The others may run: ``stop`` ends them.
         """
         self._at_once(self.livekit.start, self.valkey.start, self._prepare_backend)
-        self._at_once(self.backend.start, self.worker.start)
+        self._at_once(self.backend.start, self._start_worker)
+
+    def _start_worker(self) -> None:
+        if self.gemini is not None:
+            self.gemini.start()
+        self.worker.start()
 
     def _prepare_backend(self) -> None:
         if self.postgres is not None:

@@ -1,4 +1,4 @@
-"""Serve the stand-in with ears and a voice, for a Gemini demo without a key.
+"""Serve the stand-in with ears and a voice: what ``dev.py run --gemini`` starts.
 
     python -m simulators.gemini --folder .run/gemini [--port 8443] [--socket PATH]
 
@@ -9,7 +9,9 @@ that runs; without it one is started. It understands as much as the embedded voi
 import argparse
 import asyncio
 import contextlib
+import signal
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,7 +22,7 @@ from livekit.agents import llm
 from simulators.gemini.certificate import contexts
 from simulators.gemini.conversation import Conversation
 from simulators.gemini.mind import Say, Use
-from simulators.gemini.senses import OUT_RATE, Listening, recognised
+from simulators.gemini.senses import IN_RATE, OUT_RATE, Listening, recognised
 from simulators.gemini.server import GeminiServer, Voice
 from voice_agent.providers.local import LocalTTS, rules
 
@@ -103,11 +105,17 @@ def _wait_for(socket: Path) -> None:
 
 
 async def serve(folder: Path, port: int, socket: Path | None) -> None:
-    """Serve until interrupted."""
+    """Serve until SIGTERM or Ctrl-C."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with contextlib.AsyncExitStack() as stack:
         if socket is None:
-            socket = folder / "speech.sock"
+            # not in the folder: the path of a socket may have a hundred characters only
+            short = stack.enter_context(tempfile.TemporaryDirectory(prefix="gemini-"))
+            socket = Path(short) / "speech.sock"
             await stack.enter_async_context(speech_process(socket))
+        await recognised(bytes(IN_RATE))  # loads the recogniser before the first call
         server = GeminiServer(
             mind=RuleMind(),
             voice=piper(socket),
@@ -121,7 +129,8 @@ async def serve(folder: Path, port: int, socket: Path | None) -> None:
             f" VOICE_GEMINI__CA_FILE={(folder / 'certificate.pem').resolve()}",
             flush=True,
         )
-        await asyncio.Event().wait()
+        print("the stand-in listens", flush=True)
+        await stopping.wait()
 
 
 def main() -> int:
@@ -131,8 +140,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8443)
     parser.add_argument("--socket", type=Path, help="of a speech process that runs")
     args = parser.parse_args()
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(args.folder, args.port, args.socket))
+    asyncio.run(serve(args.folder, args.port, args.socket))
     return 0
 
 

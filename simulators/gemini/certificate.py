@@ -1,4 +1,4 @@
-"""A certificate for a server on loopback, made anew each time: google-genai only dials ``wss://``."""
+"""A certificate for a server on loopback: google-genai only dials ``wss://``."""
 
 import ipaddress
 import ssl
@@ -10,6 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+LASTS_AT_LEAST = timedelta(days=7)
 
 
 def write_certificate(folder: Path) -> tuple[Path, Path]:
@@ -48,10 +50,25 @@ def write_certificate(folder: Path) -> tuple[Path, Path]:
     return paths
 
 
+def kept_certificate(folder: Path) -> tuple[Path, Path]:
+    """Return the certificate and key of ``folder``, made anew when they will not do.
+
+    A client that trusts a server by its file goes on when that server is started again.
+    """
+    paths = folder / "certificate.pem", folder / "key.pem"
+    try:
+        kept = x509.load_pem_x509_certificate(paths[0].read_bytes())
+        serialization.load_pem_private_key(paths[1].read_bytes(), password=None)
+    except (OSError, ValueError):
+        return write_certificate(folder)
+    is_lasting = kept.not_valid_after_utc - datetime.now(UTC) > LASTS_AT_LEAST
+    return paths if is_lasting else write_certificate(folder)
+
+
 def contexts(folder: Path | None = None) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """Make the server's and the client's side of TLS on loopback."""
     with tempfile.TemporaryDirectory() as own:
-        certificate, key = write_certificate(folder or Path(own))
+        certificate, key = kept_certificate(folder or Path(own))
         server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         server.load_cert_chain(certificate, key)
         client = ssl.create_default_context(cafile=str(certificate))

@@ -16,6 +16,9 @@ import pytest
 from devtools import env_file, ledger, processes
 from devtools.paths import ROOT
 from devtools.ports import LOOPBACK, Ports
+from simulators.caller import Caller
+from simulators.outside import Outside
+from tests.scenarios.calling import texts, until
 from tests.support.waiting import read_until, wait_for
 
 pytestmark = [pytest.mark.scenario, pytest.mark.timeout(180)]
@@ -174,3 +177,42 @@ async def test_a_setting_that_cannot_work_ends_the_run_with_its_name(tmp_path: P
         assert await running.process.wait() != 0
     log = (tmp_path / "run" / "logs" / "worker.log").read_text()
     assert "VOICE_NOPE: there is no such setting" in log
+
+
+async def test_a_run_with_the_stand_in_for_gemini_answers_a_call_without_a_key(
+    tmp_path: Path,
+) -> None:
+    question = ROOT / "tests" / "fixtures" / "speech" / "time_tokyo.wav"
+    folder = tmp_path / "run"
+    own_key = {"GOOGLE_API_KEY": "of-a-person"}
+    async with verb("run", folder, options=", with_gemini=True", **own_key) as running:
+        await running.says(READY)
+        assert any("a stand-in for Gemini Live" in line for line in running.said)
+        names = env_file.read(folder / "env")
+        assert not any(name.startswith(("GOOGLE_", "VOICE_PROVIDER")) for name in names)
+        assert "tokyo" in await _heard_in_a_call(names, question)
+        server = ledger.read(folder).servers["gemini"]  # type: ignore[union-attr]
+        server.signal(signal.SIGKILL)
+        await running.says("gemini is back after ")
+        assert "tokyo" in await _heard_in_a_call(names, question)
+        async with verb("stop", folder) as stopping:
+            await stopping.says("stopped")
+        running.said += (await running.out.read()).decode().splitlines()
+        assert await running.process.wait() == 0
+        assert processes.marked(running.mark) == []
+
+
+async def _heard_in_a_call(names: dict[str, str], recording: Path) -> str:
+    """What the agent answers to a recording, as the conversation has it."""
+    async with Outside(url=names["BACKEND_URL"], token=names["BACKEND_TOKEN"]) as outside:
+        opened = await outside.open_call()
+        async with Caller.join(opened.url, opened.token) as caller:
+            await caller.hear(timeout_s=30)
+            await caller.say(recording)
+
+            async def answered() -> str | None:
+                messages = await outside.messages(opened.conversation_id)
+                _, *replies = texts(messages, "assistant") or [""]
+                return " ".join(replies) if texts(messages) else None
+
+            return (await until(answered)).lower()
