@@ -76,6 +76,10 @@ class Outside:
         """The conversation's own fields."""
         return await self._get(f"/v1/conversations/{conversation_id}")
 
+    async def usage(self, conversation_id: str) -> dict[str, Any]:
+        """What its models used up."""
+        return await self._get(f"/v1/conversations/{conversation_id}/usage")
+
     async def messages(self, conversation_id: str, last: int = 200) -> list[dict[str, Any]]:
         """Its messages, oldest first, in conversation order."""
         path = f"/v1/conversations/{conversation_id}/messages"

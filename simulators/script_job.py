@@ -34,10 +34,15 @@ from voice_agent.call.ports import CallSignals
 from voice_agent.domain.errors import VoiceAgentError
 from voice_agent.domain.events import Event, Message, Speaker
 from voice_agent.domain.ids import ConversationId, Identity, JobId, RoomName, SpeechId
+from voice_agent.domain.usage import Usage
 from voice_agent.state.codec import encode_event
 from voice_agent.state.ports import Backend
 
 CALLER = Speaker(identity=Identity("caller"))
+WRITER = Usage(service="llm", provider="script", model="writer", counts={"requests": 1})
+"""What each question takes."""
+LISTENER = Usage(service="stt", provider="script", model="listener", counts={"audio_s": 0.5})
+"""What a recogniser reports when the call is over."""
 STOP_S = 2.0
 FLUSH_S = 5.0
 BATCH = 50
@@ -150,6 +155,7 @@ class ScriptedCall:
         recorder.record_all(turns.user_began(CALLER))
         await asyncio.sleep(said.get("speech_ms", 0) / 1000)
         recorder.record_all(turns.user_said(Message(role="user", text=token, speaker=CALLER)))
+        recorder.spending.add(WRITER)
         tell(heard=token, ordinal=recorder.last_ordinal)
         speech = SpeechId(new_id())
         recorder.record_all(turns.speech_created(speech))
@@ -198,6 +204,7 @@ async def _run(args: argparse.Namespace) -> None:
         remembered=[e.body.text for e in call.recovered.events if isinstance(e.body, Message)],
     )
     reason = await ScriptedCall(call).talk()
+    call.recorder.spending.add(LISTENER)
     call.end(reason)
     await supervision.stop()
     if straight is not None:

@@ -96,6 +96,13 @@ class ScriptedSTT(stt.STT[Any]):  # Any: it has no events of its own
         """Recognise words for good."""
         self._emit(stt.SpeechEventType.FINAL_TRANSCRIPT, text)
 
+    def bills(self, audio_s: float) -> None:
+        """Report how much was listened to."""
+        assert self._stream is not None, "nobody listens"
+        usage = stt.RecognitionUsage(audio_duration=audio_s)
+        kind = stt.SpeechEventType.RECOGNITION_USAGE
+        self._stream.emit(stt.SpeechEvent(type=kind, recognition_usage=usage))
+
     def fail(self, error: Exception) -> None:
         """Lose the connection; the framework makes another."""
         assert self._stream is not None, "nobody listens"
@@ -140,7 +147,10 @@ class _STTStream(stt.RecognizeStream):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the model answers. ``held``: it waits for this first."""
+    """What the model answers. ``held``: it waits for this first.
+
+    It reports ``PROMPT_TOKENS`` read, and a token written for each word.
+    """
 
     text: str = ""
     calls: tuple[tuple[str, str], ...] = ()
@@ -149,6 +159,7 @@ class Answer:
     held: asyncio.Event | None = None
 
 
+PROMPT_TOKENS = 10
 _ids = itertools.count(1)
 
 
@@ -171,6 +182,16 @@ class ScriptedLLM(llm.LLM[Any]):  # Any: it has no events of its own
         """Add to the script."""
         made = (Answer(text=one) if isinstance(one, str) else one for one in answers)
         self.state.answers.extend(made)
+
+    @property
+    def model(self) -> str:
+        """What a report names."""
+        return "reader"
+
+    @property
+    def provider(self) -> str:
+        """What a report names."""
+        return "script"
 
     @property
     def asked(self) -> list[llm.ChatContext]:
@@ -225,6 +246,11 @@ class _LLMStream(llm.LLMStream):
         if calls:
             delta = llm.ChoiceDelta(role="assistant", tool_calls=calls)
             self._event_ch.send_nowait(llm.ChatChunk(id=id_, delta=delta))
+        words = len(answer.text.split())
+        usage = llm.CompletionUsage(
+            prompt_tokens=PROMPT_TOKENS, completion_tokens=words, total_tokens=PROMPT_TOKENS + words
+        )
+        self._event_ch.send_nowait(llm.ChatChunk(id=id_, usage=usage))
 
 
 class ScriptedTTS(tts.TTS[Any]):  # Any: it has no events of its own

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Literal
 
 from livekit import rtc
-from livekit.agents import NOT_GIVEN, NotGivenOr, llm
+from livekit.agents import NOT_GIVEN, NotGivenOr, llm, metrics
+from livekit.agents.metrics.base import Metadata
 
 from simulators.scripted.line import silence
 
@@ -78,6 +79,45 @@ class ScriptedRealtimeSession(llm.RealtimeSession[str]):
             wanted[0].set_result(event)
         else:
             self.emit("generation_created", event)
+
+    def bills(self, **counts: int) -> None:
+        """Report what a reply took: ``input_audio``, ``input_text``, ``cached_text``,
+        ``output_audio``, ``output_text``, in tokens.
+        """
+        read = {each: counts.get(f"input_{each}", 0) for each in ("audio", "text")}
+        said = {each: counts.get(f"output_{each}", 0) for each in ("audio", "text")}
+        cached = counts.get("cached_text", 0)
+        report = metrics.RealtimeModelMetrics(
+            request_id=f"reply_{next(_ids)}",
+            timestamp=0.0,
+            input_tokens=sum(read.values()),
+            output_tokens=sum(said.values()),
+            input_token_details=metrics.RealtimeModelMetrics.InputTokenDetails(
+                audio_tokens=read["audio"],
+                text_tokens=read["text"],
+                cached_tokens=cached,
+                cached_tokens_details=metrics.RealtimeModelMetrics.CachedTokenDetails(
+                    text_tokens=cached
+                ),
+            ),
+            output_token_details=metrics.RealtimeModelMetrics.OutputTokenDetails(
+                audio_tokens=said["audio"], text_tokens=said["text"]
+            ),
+            metadata=Metadata(model_name="voice", model_provider="script"),
+        )
+        self.emit("metrics_collected", report)
+
+    def stays_open(self, duration_s: float) -> None:
+        """Report how long the connection has been open since it was last told: no request."""
+        report = metrics.RealtimeModelMetrics(
+            request_id="",
+            timestamp=0.0,
+            session_duration=duration_s,
+            input_token_details=metrics.RealtimeModelMetrics.InputTokenDetails(),
+            output_token_details=metrics.RealtimeModelMetrics.OutputTokenDetails(),
+            metadata=Metadata(model_name="voice", model_provider="script"),
+        )
+        self.emit("metrics_collected", report)
 
     @property
     def is_asked(self) -> bool:

@@ -98,6 +98,13 @@ class JobProgram:
         self._process.stdin.flush()
         assert self.told("answered")["answered"] == text
 
+    def ask(self, text: str) -> None:
+        """Say something that is thought about for longer than any test takes."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"say": text, "think_ms": 600_000}).encode() + b"\n")
+        self._process.stdin.flush()
+        assert self.told("heard")["heard"] == text
+
     def leave_room_for(self, size_bytes: int) -> None:
         """Let no file of the process grow by more than this: its disk is full."""
         most = self.path.stat().st_size + size_bytes
