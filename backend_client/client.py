@@ -11,7 +11,7 @@ import msgspec
 from backend_client import errors, wire
 from voice_agent.domain.errors import LayerUnavailable
 from voice_agent.domain.events import Event
-from voice_agent.domain.ids import ConversationId, Identity, WriterId
+from voice_agent.domain.ids import ConversationId, EventId, Identity, WriterId
 from voice_agent.domain.usage import Usage
 from voice_agent.state.codec import event_of
 from voice_agent.state.entries import Entry
@@ -25,6 +25,8 @@ from voice_agent.state.ports import (
 )
 
 Answer = TypeVar("Answer")
+CLEAR_WAIT_S = 2.0
+"""A clear waits so long for the running agent (backend/openapi.json)."""
 
 
 class BackendClient:
@@ -75,6 +77,7 @@ class BackendClient:
             version=int(answer.version),
             lease_s=answer.lease_s,
             previous=None if answer.previous is None else tuple(map(_previous, answer.previous)),
+            fence_session=answer.fence_session,
         )
 
     async def renew_lease(
@@ -190,6 +193,23 @@ class BackendClient:
         )
         return [event_of(item.get("event", item)) for item in answer.items]
 
+    async def clear_context(
+        self, conversation_id: ConversationId, *, event_id: EventId, reason: str | None = None
+    ) -> int:
+        """Begin a new session and return its number; the same ``event_id`` clears once.
+
+        The backend waits up to 2 s until the running agent has dropped its window.
+        """
+        answer = await self._call(
+            "clear_context",
+            "POST",
+            _at(conversation_id, "clear"),
+            wire.ClearedAnswer,
+            wait_s=CLEAR_WAIT_S,
+            json={"event_id": event_id, **({} if reason is None else {"reason": reason})},
+        )
+        return answer.session_number
+
     async def get_profile(self, identity: Identity) -> Mapping[str, Any]:
         """Read what is kept about a person; one that is unknown is refused with status 404."""
         return await self._call(
@@ -202,13 +222,19 @@ class BackendClient:
         method: str,
         path: str,
         answer: type[Answer],
+        wait_s: float = 0.0,
         **request: Any,  # httpx's own keyword arguments
     ) -> Answer:
-        """Send one request, at most ``timeout_s`` from beginning to end."""
+        """Send one request, at most ``timeout_s`` from beginning to end.
+
+        ``wait_s``: how long the backend may wait for somebody else before it answers.
+        """
+        if wait_s:
+            request["timeout"] = self._timeout_s + wait_s
         if "content" in request:
             request["headers"] = {"Content-Type": "application/json"}
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s + wait_s):
                 response = await self._http.request(method, path, **request)
         except errors.TRANSPORT_ERRORS as exc:
             raise errors.unavailable(op, exc) from exc

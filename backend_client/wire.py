@@ -33,6 +33,13 @@ class WriterAnswer(msgspec.Struct, frozen=True, kw_only=True):
     version: str = "0"
     lease_s: float = 3.0
     previous: list[PreviousAnswer] | None = None
+    fence_session: int | None = None
+
+
+class ClearedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A clear."""
+
+    session_number: int
 
 
 class LeaseAnswer(msgspec.Struct, frozen=True, kw_only=True):

@@ -94,6 +94,11 @@ class CallSettings(_Group):
     retrieval_above: PositiveInt = Field(
         default=500, description="With auto: a conversation of more turns than this is searched."
     )
+    tools: bool = Field(
+        default=True,
+        description="Let the model tell the time, search the conversation and clear it; false for"
+        " a model that takes no tools.",
+    )
     brief_after_s: NonNegativeFloat = Field(
         default=120.0, description="A caller who is back after a longer gap gets a brief (s)."
     )

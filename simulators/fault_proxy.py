@@ -22,6 +22,7 @@ class Fault(Enum):
     SILENT = "silent"  # half-open: everything is accepted, nothing passes
     LOSE_ANSWERS = "lose_answers"  # requests arrive, their answers do not, then the cut
     SLOW = "slow"  # a byte at a time
+    LATE = "late"  # everything passes, ``late_s`` later each way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class FaultProxy:
     def __init__(self, target: Target) -> None:
         self.port = 0
         self.met = 0
+        self.late_s = 0.3
         self._target = target
         self._fault = Fault.NONE
         self._server: asyncio.Server | None = None
@@ -110,6 +112,9 @@ class FaultProxy:
                 await self._meet()
                 await self._trickle(data, writer)
                 continue
+            if self._fault is Fault.LATE:
+                await self._meet()
+                await asyncio.sleep(self.late_s)
             writer.write(data)
             await writer.drain()
         writer.close()

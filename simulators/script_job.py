@@ -48,9 +48,18 @@ FLUSH_S = 5.0
 BATCH = 50
 
 
+async def _cleared(_: bool) -> bool:
+    """There is no model that could remember."""
+    tell(cleared=True)
+    return True
+
+
 SIGNALS = CallSignals(
-    bound=lambda bound: tell(bound=bound), history=lambda _: None, cleared=lambda: None
-)
+    bound=lambda bound: tell(bound=bound),
+    history=lambda events: tell(history=[e.body.text for e in events
+                                         if isinstance(e.body, Message)]),
+    cleared=_cleared,
+)  # fmt: skip
 
 
 class Unsummarised:

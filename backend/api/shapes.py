@@ -154,6 +154,8 @@ class WriterOut(Struct, kw_only=True):
     """A registered writer; its fence is final. ``owner``: whose lease is alive, perhaps its own.
 
     ``previous``: the newest writer below it that wrote anything, if there is one; null: not known.
+    ``fence_session``: the session that was open at the fence; lower than ``session_number`` if the
+    context was cleared since.
     """
 
     writer_id: Id
@@ -163,6 +165,7 @@ class WriterOut(Struct, kw_only=True):
     lease_s: float
     owner: OwnerOut | None
     previous: list[PreviousOut] | None = None
+    fence_session: Ordinal | None = None
 
 
 class StandingOut(Struct, kw_only=True):

@@ -51,6 +51,7 @@ async def register(request: Request, token: MayWrite, conversation_id: Conversat
         lease_s=lease_s,
         owner=owner_out(made.owner),
         previous=previous_out(made.previous),
+        fence_session=made.fence_session,
     )
     return body.answer(shown, 201 if made.created else 200)
 

@@ -98,6 +98,8 @@ class Registration:
     owner: Owner | None
     created: bool
     previous: tuple[PreviousWriter, ...] | None = None
+    fence_session: int | None = None
+    """The session that was open at the fence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

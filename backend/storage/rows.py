@@ -70,6 +70,23 @@ SELECT position FROM (
 """All positions in conversation order: messages stand where ``MESSAGE_ORDER`` has them, right
 after their turn's start; what has no ordinal comes last of its writer."""
 
+NEWEST_SESSION: Final = """
+SELECT {greatest}(coalesce((SELECT max(number) FROM sessions
+        WHERE tenant = {tenant} AND conversation_id = {id}), 0),
+    coalesce((SELECT max(session_number) FROM messages
+        WHERE tenant = {tenant} AND conversation_id = {id}), 0))
+"""
+"""The highest session number that the log itself shows: what the counter is held against."""
+
+BEHIND: Final = """
+SELECT 1 FROM writers WHERE tenant = {tenant} AND conversation_id = {id}
+AND window_session < {number} AND ended_ms IS NULL AND (lease_until_ms > {now} OR fence = (
+    SELECT max(fence) FROM writers WHERE tenant = {tenant} AND conversation_id = {id} AND {beats}
+))
+"""
+"""A writer that may be talking in an earlier session: its lease is alive, or it is the newest that
+ever said so and nobody has ended it (it may be cut off from here, and from nobody else)."""
+
 NEWEST: Final = (2**62, "")
 """Where a list that begins with the newest starts."""
 NO_MESSAGE: Final = (2**62, 0, 0, 0, 0)

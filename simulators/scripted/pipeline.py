@@ -209,7 +209,7 @@ class ScriptedLLM(llm.LLM[Any]):  # Any: it has no events of its own
         extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
     ) -> llm.LLMStream:
         """Answer by the script."""
-        self.state.asked.append(chat_ctx)
+        self.state.asked.append(chat_ctx.copy())  # the framework adds to it
         answer = self.state.answers.popleft() if self.state.answers else Answer(text="yes")
         once = APIConnectOptions(max_retry=0, timeout=conn_options.timeout)
         return _LLMStream(self, answer, chat_ctx=chat_ctx, tools=tools or [], conn_options=once)

@@ -85,7 +85,7 @@ class Scene:
 
     def events(self) -> list[Event]:
         """What the outbox file holds."""
-        (path,) = self.folder.glob("*.outbox")
+        path = self.folder / f"{self.call.writer.writer_id}.outbox"
         found = [
             decode_event(item.payload)
             for item in frames.read(path.read_bytes())
@@ -180,6 +180,7 @@ class Scene:
 async def scene(
     folder: Path,
     *,
+    call: Call | None = None,
     agent: type[VoiceAgent] = VoiceAgent,
     tools: Sequence[Tool | Toolset] = (),
     realtime: ScriptedRealtimeModel | None = None,
@@ -190,9 +191,10 @@ async def scene(
 ) -> AsyncIterator[Scene]:
     """Begin a call; at the end of the block it is hung up.
 
-    ``patience_s``: how long a silence ends a turn.
+    ``patience_s``: how long a silence ends a turn. ``call``: one that is loaded; none: a call that
+    has an outbox and no backend.
     """
-    call = await _call(folder)
+    call = call or await _call(folder)
     vad, stt, model, voice = ScriptedVAD(), ScriptedSTT(), ScriptedLLM(), ScriptedTTS()
     with_stt = realtime is None if with_stt is None else with_stt
     session = _session(

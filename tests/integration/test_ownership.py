@@ -44,6 +44,10 @@ class JumpingClock(SystemClock):
         return super().monotonic_s() + self.slept_s
 
 
+async def unheard(_: LeaseState) -> None:
+    """What a heartbeat says beside the lease."""
+
+
 class Verdicts:
     """A backend that answers heartbeats as the test says: an error, or None for a renewal."""
 
@@ -218,7 +222,7 @@ async def test_what_the_backend_says_does_not_count_while_redis_keeps_the_lease(
     assert await old.acquire()
     agents.verdicts.next[OLD] = OwnershipLost(fence=OLD_FENCE, newer=NEW_FENCE)
     agents.verdicts.asked.clear()
-    jobs.start("lease", lambda: old.keep(jobs, lambda _: None))
+    jobs.start("lease", lambda: old.keep(jobs, unheard))
     await wait_for(lambda: agents.verdicts.asked)
     assert not old.is_lost
     agents.clock.slept_s += LEASE_S  # Redis's word is too old now: the backend's counts

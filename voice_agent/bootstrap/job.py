@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from livekit.agents import AgentSession, APIConnectOptions, JobContext, JobProcess, inference
-from livekit.agents.llm import LLM
+from livekit.agents.llm import LLM, Tool, Toolset
 from livekit.agents.voice.agent_session import SessionConnectOptions
 
 from config.settings import Settings, load
-from voice_agent.aio.clock import new_id
+from voice_agent.aio.clock import Clock, new_id
 from voice_agent.bootstrap.calls import call_layers, make_call
 from voice_agent.bootstrap.runtime import Runtime
+from voice_agent.call.asking import Asking
 from voice_agent.call.call import Call, CallLayers
 from voice_agent.providers.local import LocalSTT, LocalTTS, RuleLLM
 from voice_agent.providers.summaries import ModelSummariser, RuleSummariser
@@ -82,13 +83,20 @@ def _parts(settings: Settings, runtime: Runtime) -> JobParts:
         make_session=_session_maker(settings, runtime, layers, metrics),
         read_persona=functools.partial(read_persona, settings.call.agent_file),
         profiles=layers.profiles,
-        tools=tools_of(layers.clock),
+        make_tools=functools.partial(_make_tools, settings, layers.clock),
         clock=layers.clock,
         new_id=new_id,
         connect_s=settings.call.connect_s,
         brief_after_s=settings.call.brief_after_s,
         observe=metrics.observe,
     )
+
+
+def _make_tools(settings: Settings, clock: Clock, asking: Asking) -> list[Tool | Toolset]:
+    """Give the model its tools; a service that remembers by itself cannot forget in mid-reply."""
+    if not settings.call.tools:
+        return []
+    return tools_of(clock, asking, can_clear=settings.provider == "local")
 
 
 def _session_maker(

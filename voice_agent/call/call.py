@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
 from voice_agent.aio.backoff import Backoff
 from voice_agent.aio.clock import Clock
 from voice_agent.aio.supervisor import Jobs
+from voice_agent.call.asking import Asking, Log
 from voice_agent.call.assurance import Assurance
 from voice_agent.call.enrolment import Enrolment, Place, Pointer
 from voice_agent.call.person import NoProfiles, Profiles
@@ -55,11 +56,15 @@ class CallSettings:
     max_gap_s: float | None
 
 
+class CallBackend(Backend, Log, Protocol):
+    """The backend, as a call needs it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallLayers:
     """The layers beneath a call. ``backend`` and ``placement`` None: memory-only mode."""
 
-    backend: Backend | None
+    backend: CallBackend | None
     placement: Placement | None
     clock: Clock
     new_id: Callable[[], str]
@@ -97,6 +102,15 @@ class Call:
         """Another agent is alive and serves the conversation: leave."""
         self.superseded = asyncio.Event()
         """Set when another agent owns the conversation: go silent."""
+        self.asking = Asking(
+            layers.backend,
+            conversation_id=lambda: self.writer.conversation_id if self.writer.registered else None,
+            seen=lambda: self.store.conversation,
+            new_id=layers.new_id,
+            beat=self._look,
+            forget=self._forget,
+        )
+        self._signals: CallSignals | None = None
         self._lease: Lease | None = None
         self._sharing: Sharing | None = None
         self._assurance: Assurance
@@ -144,6 +158,7 @@ class Call:
 
     async def keep(self, jobs: Jobs, signals: CallSignals) -> None:
         """Start what runs beside the call: heartbeat, late binding, retries of a full disk."""
+        self._signals = signals
         jobs.start_watch("summaries", lambda: self.summaries.keep(jobs))
         backend = self._layers.backend
         if backend is None:
@@ -375,8 +390,10 @@ class Call:
             self._layers.observer.degraded("backend", on=False)
             signals.bound(conversation_id)
             known = {event.event_id for event in (*said_before, *self.store.conversation.window)}
+            await self._enter(grant, signals)
             late = await self._recover(conversation_id, grant)
-            signals.history([e for e in late.events if e.event_id not in known])
+            if self.store.conversation.session_number == grant.session_number:  # else cleared since
+                signals.history([e for e in late.events if e.event_id not in known])
             return
 
     async def _flush_waiting(self, jobs: Jobs) -> None:
@@ -387,15 +404,44 @@ class Call:
                 with suppress(OutboxFull):  # the next record says so
                     await self._outbox.look()
 
-    def _on_lease(self, state: LeaseState, signals: CallSignals) -> None:
+    async def _enter(self, grant: WriterGrant, signals: CallSignals) -> None:
+        """The backend names the session of a call that began without it.
+
+        Also a clear since then is heard of here; and what was read back without the backend may be
+        of a session before.
+        """
+        if grant.session_number > self.writer.session_number:
+            await self._begin_session(grant.session_number, signals)
+        else:
+            self.store.enter(grant.session_number)
+
+    async def _on_lease(self, state: LeaseState, signals: CallSignals) -> None:
         """A higher fence alone takes nothing away: the live holder of the lease speaks on.
 
-        A higher session number means a clear: the window is gone before the number is ours, and
-        the next heartbeat, which reports it, says the truth.
+        A higher session number means a clear.
         """
-        if state.session_number <= self.writer.session_number:
-            return
-        self.store.clear(state.session_number)
-        signals.cleared()
-        self.writer.session_number = state.session_number
-        log.info("context cleared", extra=self.log_fields)
+        if state.session_number > self.writer.session_number:
+            await self._begin_session(state.session_number, signals)
+
+    async def _look(self) -> None:
+        """Send a heartbeat now, and hear whether the context was cleared."""
+        state = await self._lease.beat() if self._lease is not None else None
+        if state is not None and self._signals is not None:
+            await self._on_lease(state, self._signals)
+
+    async def _forget(self) -> None:
+        """Drop the window where there is no backend: the session stays 0."""
+        if self._signals is not None:
+            await self._begin_session(self.writer.session_number, self._signals)
+
+    async def _begin_session(self, number: int, signals: CallSignals) -> None:
+        """The context was cleared: drop the window, then take the number.
+
+        In this order, so that the next heartbeat, which reports the number, says the truth. Where
+        the model could not be made to forget in time the number stays, and it is tried again.
+        """
+        self.store.clear(number)
+        self.summaries.forget()
+        if await signals.cleared(self.asking.is_clearing):
+            self.writer.session_number = max(number, self.writer.session_number)
+            log.info("context cleared", extra=self.log_fields)

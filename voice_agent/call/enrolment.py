@@ -40,7 +40,8 @@ class Place:
 class Enrolment:
     """One writer and its conversation.
 
-    ``fence`` and ``session_number`` are guesses until ``registered``.
+    ``fence`` and ``session_number`` are guesses until ``registered``; the number then is the one
+    that our window is in, and follows a clear only once the window was dropped.
     """
 
     def __init__(
@@ -146,5 +147,7 @@ class Enrolment:
         )
         self.fence = grant.fence
         self.session_number = grant.session_number
+        if self.is_writing and grant.fence_session is not None:
+            self.session_number = grant.fence_session
         self.grant = grant
         return grant

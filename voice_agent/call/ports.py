@@ -1,6 +1,6 @@
 """What a call needs of others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,12 +13,14 @@ class CallSignals:
     """What a running call learns late. Called on the event loop; they return at once.
 
     ``bound``: the conversation's id is known for good. ``history``: what it already held, when it
-    could not be read at the start. ``cleared``: a new session began, show the model nothing.
+    could not be read at the start. ``cleared``: a new session began: stop what is being said and
+    show the model nothing of before; within a second. Its argument: the reply that is being made
+    asked for it and goes on. False: not done, to be asked again.
     """
 
     bound: Callable[[ConversationId], None]
     history: Callable[[Sequence[Event]], None]
-    cleared: Callable[[], None]
+    cleared: Callable[[bool], Awaitable[bool]]
 
 
 class CallObserver(Protocol):

@@ -13,6 +13,8 @@ from voice_agent.domain.turns import Entry, Turns
 from voice_agent.domain.usage import Spending
 from voice_agent.state.store import Store
 
+RECENT_TURNS = 200
+
 
 class Recorder:
     """The only maker of this writer's events."""
@@ -26,13 +28,18 @@ class Recorder:
         on_recorded: Callable[[Event], None],
         session_number: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """``session_number``: the current one, once the backend has said it; never a guess."""
+        """``session_number``: the current one, once the backend has said it; never a guess.
+
+        A turn stays in the session that it began in: a reply that a clear cut short, or words that
+        were recognised late, are of the session that was cleared.
+        """
         self._store = store
         self._clock = clock
         self._new_id = new_id
         self._on_recorded = on_recorded
         self._session_number = session_number
         self._ordinal = 0
+        self._sessions: dict[TurnId, int | None] = {}
         self.turns = Turns(lambda: TurnId(new_id()))
         self.spending = Spending()
         """Goes into the log with the end of each turn; the rest with the end of the call."""
@@ -53,7 +60,7 @@ class Recorder:
             at=self._clock.now(),
             body=body,
             turn_id=turn_id,
-            session_number=self._session_number(),
+            session_number=self._session_of(turn_id),
         )
         self._store.append(event)
         self._on_recorded(event)
@@ -63,3 +70,11 @@ class Recorder:
         """Write down what the turn machine answered, in its order."""
         for turn_id, body in entries:
             self.record(body, turn_id)
+
+    def _session_of(self, turn_id: TurnId | None) -> int | None:
+        if turn_id is None:
+            return self._session_number()
+        number = self._sessions.setdefault(turn_id, self._session_number())
+        if len(self._sessions) > RECENT_TURNS:
+            del self._sessions[next(iter(self._sessions))]
+        return number

@@ -36,12 +36,20 @@ class Summaries:
         self._previous = previous
         self._cut: list[Event] = []
         self._covered_count = 0
+        self._cleared_count = 0
         self._arrived = asyncio.Event()
 
     def trimmed(self, cut: Sequence[Event]) -> None:
         """Take what left the window. Synchronous: called on the audio path."""
         self._cut += cut
         self._arrived.set()
+
+    def forget(self) -> None:
+        """The context was cleared: nothing of before is summarised any more."""
+        self._cut.clear()
+        self._previous = ""
+        self._covered_count = 0
+        self._cleared_count += 1
 
     async def keep(self, jobs: Jobs) -> None:
         """Write summaries until the call stops."""
@@ -55,12 +63,15 @@ class Summaries:
         said = [event.body for event in cut if isinstance(event.body, Message)]
         if not said:
             return
+        clears = self._cleared_count
         try:
             async with asyncio.timeout(DEADLINE_S):
                 text = await self._summariser.summarise(self._previous, said)
         except (VoiceAgentError, TimeoutError) as exc:
             log.warning("summary not written", extra={"error_type": type(exc).__name__})
             return
+        if self._cleared_count != clears:
+            return  # of what was cleared meanwhile
         del self._cut[: len(cut)]
         self._previous = text
         self._covered_count += len(said)

@@ -38,7 +38,13 @@ class Conversation:
     trimmed_count: int = 0
 
     def apply(self, event: Event) -> "Conversation":
-        """Return the conversation after ``event``. Total: an unknown event is no change."""
+        """Return the conversation after ``event``. Total: an unknown event is no change.
+
+        What a model sees is of the newest session alone: what comes late of an earlier one, such as
+        a reply that a clear cut short, is no change either.
+        """
+        if isinstance(event.body, VISIBLE) and self._is_cleared(event):
+            return self
         match event.body:
             case ContextCleared():
                 return replace(self, window=(), session_number=event.session_number or 0)
@@ -50,6 +56,14 @@ class Conversation:
                 return replace(self, window=(*self.window, event))
             case _:
                 return self
+
+    def entered(self, session_number: int) -> "Conversation":
+        """Return the conversation in this session: of earlier ones nothing is shown."""
+        moved = replace(self, session_number=session_number)
+        return replace(moved, window=tuple(e for e in self.window if not moved._is_cleared(e)))
+
+    def _is_cleared(self, event: Event) -> bool:
+        return event.session_number is not None and event.session_number < self.session_number
 
     @property
     def messages(self) -> tuple[Event, ...]:

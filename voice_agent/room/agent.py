@@ -155,10 +155,25 @@ class VoiceAgent(Agent):
         context.items.extend(self.chat_ctx.items)
         await self.update_chat_ctx(context)
 
-    async def forget(self) -> None:
-        """A new session began: stop what is being said, and show the model nothing of before."""
+    async def forget(self, *, before_s: float) -> None:
+        """A new session began: stop what is being said, and show the model nothing of before.
+
+        ``before_s``: when (unix time). A reply that is cut short is put into the context by
+        livekit-agents when it ends, so the context is looked at again then.
+        """
+        await self.show_nothing()
+        await self.session.interrupt(force=True)
+        await self.drop(before_s=before_s)
+
+    async def show_nothing(self) -> None:
+        """Empty the model's context; the instructions stay."""
         await self.update_chat_ctx(ChatContext.empty())
-        await self.session.interrupt()
+
+    async def drop(self, *, before_s: float) -> None:
+        """Leave out of the model's context what began before (unix time)."""
+        left = since(self.chat_ctx, before_s)
+        if len(left.items) < len(self.chat_ctx.items):
+            await self.update_chat_ctx(left)
 
     async def tts_node(
         self, text: AsyncIterable[str], model_settings: ModelSettings
@@ -207,6 +222,15 @@ def shaped(context: ChatContext, window: Sequence[Event]) -> ChatContext:
     known = {item.id for item in result.items}
     result.items.extend(item for item in context.items[first:] if item.id not in known)
     return result
+
+
+def since(context: ChatContext, at_s: float) -> ChatContext:
+    """Leave out what began before ``at_s`` (unix time), and results of calls that did."""
+    items = [item for item in context.items if item.created_at >= at_s]
+    calls = {item.call_id for item in items if isinstance(item, FunctionCall)}
+    return ChatContext(
+        [i for i in items if not isinstance(i, FunctionCallOutput) or i.call_id in calls]
+    )
 
 
 def _is_of_user(item: ChatItem) -> bool:

@@ -7,8 +7,9 @@ so what lives as long as the call lives in a ``Supervision``.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from livekit import api
@@ -21,6 +22,7 @@ from voice_agent.aio.backoff import Backoff
 from voice_agent.aio.clock import Clock
 from voice_agent.aio.pauses import PauseWatch
 from voice_agent.aio.supervisor import Job, Jobs, Supervision
+from voice_agent.call.asking import Asking
 from voice_agent.call.call import Call
 from voice_agent.call.enrolment import Place, Pointer
 from voice_agent.call.opening import opening
@@ -31,6 +33,7 @@ from voice_agent.domain.events import Event
 from voice_agent.domain.ids import ConversationId, JobId, RoomName
 from voice_agent.room.agent import CallSide, VoiceAgent, chat_context_of
 from voice_agent.room.ending import Ending
+from voice_agent.room.forgetting import Forgetting
 from voice_agent.room.listener import Listener
 from voice_agent.room.metadata import pointer_of, with_conversation
 from voice_agent.room.people import People
@@ -53,7 +56,7 @@ class JobParts:
     make_session: Callable[[Call], AgentSession[Any]]
     read_persona: Callable[[], Persona]
     profiles: Profiles
-    tools: list[Tool | Toolset]
+    make_tools: Callable[[Asking], list[Tool | Toolset]]
     clock: Clock
     new_id: Callable[[], str]
     connect_s: float
@@ -182,7 +185,7 @@ class CallJob:
             caller=present[0].name if present else None,
             context=chat_context_of(self._call.store.conversation.window),
             first=first,
-            tools=self._parts.tools,
+            tools=self._parts.make_tools(self._call.asking),
             call=CallSide(
                 can_be_heard=lambda: self._can_be_heard(people), secured=self._call.secured
             ),
@@ -197,7 +200,7 @@ class CallJob:
 
     async def _keep(self, session: AgentSession[Any]) -> None:
         jobs = self._jobs = await self._supervision.start()
-        await self._call.keep(jobs, self._signals(jobs))
+        await self._call.keep(jobs, self._signals(session, jobs))
         rivals = Rivals(self._ctx.room, on_fence=self._call.yield_to)
         rivals.watch()
         jobs.start_watch("pauses", lambda: self._watch_pauses(session, jobs))
@@ -237,14 +240,29 @@ class CallJob:
         self._shaped_from = window[:1]
         jobs.start_optional("shape-context", lambda: agent.shape_context(window))
 
-    def _signals(self, jobs: Jobs) -> CallSignals:
+    def _signals(self, session: AgentSession[Any], jobs: Jobs) -> CallSignals:
         agent = self._agent
         assert agent is not None
+        forgetting = Forgetting(session, jobs, self._parts.clock)
         return CallSignals(
             bound=lambda bound: self._bound(jobs, bound),
-            history=lambda events: _started(jobs, "remember", lambda: agent.remember(events)),
-            cleared=lambda: _started(jobs, "forget", agent.forget),
+            history=lambda events: _started(
+                jobs, "remember", partial(self._remember, agent, events, self._session_number)
+            ),
+            cleared=lambda keep_reply: forgetting.forget(
+                keep_reply=keep_reply, log_fields=self._call.log_fields
+            ),
         )
+
+    @property
+    def _session_number(self) -> int:
+        return self._call.store.conversation.session_number
+
+    async def _remember(
+        self, agent: VoiceAgent, history: Sequence[Event], session_number: int
+    ) -> None:
+        if session_number == self._session_number:  # else it was cleared since
+            await agent.remember(history)
 
     def _bound(self, jobs: Jobs, conversation_id: ConversationId) -> None:
         """The conversation is known, and with it the final fence."""

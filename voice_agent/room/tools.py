@@ -1,5 +1,6 @@
 """The tools that the model may call. A tool never raises at the model: it says what is wrong."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -7,6 +8,16 @@ from livekit.agents import function_tool
 from livekit.agents.llm import Tool, Toolset
 
 from voice_agent.aio.clock import Clock
+from voice_agent.call.asking import Asking, Clearing
+from voice_agent.domain.events import Event, Message
+
+FOUND_MAX = 10
+AWAY = "I cannot look that up now: my memory does not answer."
+CLEARED = {
+    Clearing.DONE: "Everything that was said before is forgotten.",
+    Clearing.AWAY: "I cannot forget now: my memory does not answer. Please ask again later.",
+    Clearing.UNKNOWN: "I have asked for it, but my memory does not answer yet. Ask me again.",
+}
 
 
 def time_zone_of(city: str) -> str | None:
@@ -26,8 +37,26 @@ def spoken_time(instant: datetime, city: str | None) -> str:
     return f"It is {instant.astimezone(ZoneInfo(zone)):%H:%M} in {city}."
 
 
-def tools_of(clock: Clock) -> list[Tool | Toolset]:
-    """Make the tools of one call."""
+def told(found: Sequence[Event] | None, words: str) -> str:
+    """Say what a search found, one line each."""
+    if found is None:
+        return AWAY
+    lines = [
+        f"On {event.at:%-d %B %Y} the {'caller' if body.role == 'user' else 'agent'} said:"
+        f' "{body.text.strip()}"'
+        for event in found
+        if isinstance(body := event.body, Message)
+    ]
+    return "\n".join(lines) or f"I found nothing about {words}."
+
+
+def tools_of(
+    clock: Clock, asking: Asking | None = None, *, can_clear: bool = False
+) -> list[Tool | Toolset]:
+    """Make the tools of one call. ``asking``: what the conversation may be asked.
+
+    ``can_clear``: the model's context can be emptied while it waits for a tool of its own.
+    """
 
     @function_tool
     async def current_time(city: str | None = None) -> str:
@@ -38,4 +67,31 @@ def tools_of(clock: Clock) -> list[Tool | Toolset]:
         """
         return spoken_time(clock.now(), city)
 
-    return [current_time]
+    return [current_time, *(_memory_tools(asking, can_clear=can_clear) if asking else ())]
+
+
+def _memory_tools(asking: Asking, *, can_clear: bool) -> list[Tool | Toolset]:
+    @function_tool
+    async def search_conversation(words: str, limit: int = FOUND_MAX) -> str:
+        """Find what was said earlier in this conversation, before what you can see.
+
+        Args:
+            words: one to three words that were said; all of them must occur.
+            limit: how many messages at most.
+        """
+        if not words.strip():
+            return "Say which words to look for."
+        found = await asking.search(words.strip(), max(1, min(limit, FOUND_MAX)))
+        return told(found, words.strip())
+
+    @function_tool
+    async def clear_conversation() -> str:
+        """Forget everything that was said so far. Only if the caller clearly asks for that."""
+        return CLEARED[await asking.clear()]
+
+    tools: list[Tool | Toolset] = []
+    if asking.can_search:
+        tools.append(search_conversation)
+    if can_clear:
+        tools.append(clear_conversation)
+    return tools

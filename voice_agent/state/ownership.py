@@ -6,7 +6,7 @@ goes silent; what it had recorded is still accepted.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -92,13 +92,17 @@ class Lease:
         await self.release()
         return False
 
-    async def keep(self, jobs: Jobs, on_state: Callable[[LeaseState], None]) -> None:
-        """Renew the backend's lease until the call stops or the lease is lost."""
+    async def keep(self, jobs: Jobs, on_state: Callable[[LeaseState], Awaitable[None]]) -> None:
+        """Renew the backend's lease until the call stops or the lease is lost.
+
+        ``on_state``: what each answer says; must end well within the lease. A session number that
+        it changed is reported at once.
+        """
         while not self.is_lost and not jobs.stopping.is_set():
             known = self._holder.session_number()
-            state = await self._beat_backend()
+            state = await self.beat()
             if state is not None:
-                on_state(state)
+                await on_state(state)
             if self._holder.session_number() == known:
                 await jobs.stopped(within_s=HEARTBEAT_S)
 
@@ -108,6 +112,20 @@ class Lease:
             await self._beat_redis()
         await self.release()
 
+    async def beat(self) -> LeaseState | None:
+        """Renew the backend's lease now; None: it did not answer, or refused."""
+        try:
+            state = await self._ask_backend()
+        except OwnershipLost as exc:
+            if not self._is_kept_by_redis():
+                self._lose("backend", exc)
+        except (LeaseHeld, TransientError, RequestRefused) as exc:
+            log.debug("lease not renewed", extra={"error_type": type(exc).__name__})
+        else:
+            self._disagreed_at_s = None
+            return state
+        return None
+
     async def check(self) -> bool:
         """Ask now whether the lease is still ours; who cannot be reached says nothing.
 
@@ -116,7 +134,7 @@ class Lease:
         if not self.is_lost:
             await self._beat_redis()
         if not self.is_lost:
-            await self._beat_backend()
+            await self.beat()
         return not self.is_lost
 
     async def release(self) -> None:
@@ -155,19 +173,6 @@ class Lease:
             self._lose("redis", exc)
         except (LeaseHeld, LayerUnavailable) as exc:
             log.debug("lease not renewed in redis", extra={"error_type": type(exc).__name__})
-
-    async def _beat_backend(self) -> LeaseState | None:
-        try:
-            state = await self._ask_backend()
-        except OwnershipLost as exc:
-            if not self._is_kept_by_redis():
-                self._lose("backend", exc)
-        except (LeaseHeld, TransientError, RequestRefused) as exc:
-            log.debug("lease not renewed", extra={"error_type": type(exc).__name__})
-        else:
-            self._disagreed_at_s = None
-            return state
-        return None
 
     def _is_kept_by_redis(self) -> bool:
         """Redis has our lease: the newcomer that the backend prefers waits for it, and leaves."""

@@ -45,7 +45,8 @@ class WriterGrant:
     """The backend's answer to a registration: the fence is final.
 
     ``previous``: the newest writer below it that wrote anything, empty if there is none; None: the
-    backend does not say.
+    backend does not say. ``fence_session``: the session that was open at the fence, lower than
+    ``session_number`` if the context was cleared since the fence was claimed; None: not said.
     """
 
     fence: int
@@ -53,6 +54,7 @@ class WriterGrant:
     version: int
     lease_s: float
     previous: tuple[PreviousWriter, ...] | None = None
+    fence_session: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -85,6 +85,10 @@ class Store:
             session_number=session_number, state=self.conversation.state
         )
 
+    def enter(self, session_number: int) -> None:
+        """The session is known now: of what was shown meanwhile, nothing before it stays."""
+        self.conversation = self.conversation.entered(session_number)
+
     def flush_waiting(self) -> bool:
         """Offer what waits to the outbox again; say whether nothing waits any more."""
         if self._outbox is not None and self._waiting:

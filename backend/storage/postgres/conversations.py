@@ -10,7 +10,7 @@ from backend.rules.own_events import clear_digest, context_cleared
 from backend.rules.rows import no_conversation
 from backend.storage import rows
 from backend.storage.postgres.engine import Db
-from backend.storage.postgres.heads import insert_own, lock, owner, save
+from backend.storage.postgres.heads import insert_own, lock, newest_session, owner, save
 from backend.storage.records import Cleared, Conversation, Reader, Token
 
 
@@ -197,7 +197,7 @@ async def clear(
         if known[0] != clear_digest(event_id, reason):
             raise Conflict("other_content", "this event_id was used for something else")
         return Cleared(session_number=known[2], event_id=event_id, position=known[1])
-    row.session_number += 1
+    row.session_number = max(row.session_number, await newest_session(db, row)) + 1
     row.floor_fence = fences.after_clear(
         highest=row.highest_fence, floor=row.floor_fence, now_ms=now_ms
     )
@@ -216,13 +216,12 @@ async def clear(
 
 
 async def has_dropped(db: Db, tenant: str, id_: str, session_number: int, now_ms: int) -> bool:
-    """Say whether no live writer is still in a session before ``session_number``."""
+    """Say whether no writer that may be talking is in a session before ``session_number``."""
     row = await db.fetchrow(
-        "SELECT 1 FROM writers WHERE tenant = $1 AND conversation_id = $2 AND lease_until_ms > $3"
-        " AND ended_ms IS NULL AND window_session < $4",
+        rows.BEHIND.format(tenant="$1", id="$2", number="$3", now="$4", beats="beats"),
         tenant,
         id_,
-        now_ms,
         session_number,
+        now_ms,
     )
     return row is None

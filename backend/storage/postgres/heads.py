@@ -42,6 +42,12 @@ async def save(db: Db, row: Head, now_ms: int) -> None:
     )
 
 
+async def newest_session(db: Db, row: Head) -> int:
+    """Read the highest session number of the log itself."""
+    found = rows.NEWEST_SESSION.format(tenant="$1", id="$2", greatest="greatest")
+    return int(await db.fetchval(found, row.tenant, row.id))
+
+
 async def find_writer(db: Db, row: Head, writer_id: str) -> WriterRow | None:
     """Read a writer's row."""
     found = await db.fetchrow(

@@ -7,7 +7,15 @@ from backend.rules.usage import total
 from backend.storage import rows
 from backend.storage.postgres import usage
 from backend.storage.postgres.engine import Db
-from backend.storage.postgres.heads import find_writer, insert_own, known_writer, lock, owner, save
+from backend.storage.postgres.heads import (
+    find_writer,
+    insert_own,
+    known_writer,
+    lock,
+    newest_session,
+    owner,
+    save,
+)
 from backend.storage.records import (
     Heartbeat,
     NewWriter,
@@ -24,12 +32,13 @@ async def register(
 ) -> Registration:
     """Make a writer's fence final; a known writer gets the answer it got."""
     head = await lock(db, tenant, id_)
+    head.session_number = max(head.session_number, await newest_session(db, head))
     holder = await owner(db, tenant, id_, now_ms)
     known = await find_writer(db, head, writer.writer_id)
     if known is None:
-        fence = await _insert(db, head, writer, 0 if holder else now_ms + lease_ms, now_ms)
+        fence, session = await _insert(db, head, writer, 0 if holder else now_ms + lease_ms, now_ms)
     else:
-        fence = known.fence
+        fence, session = known.fence, known.session_number
     return Registration(
         fence=fence,
         session_number=head.session_number,
@@ -37,6 +46,7 @@ async def register(
         owner=holder or await owner(db, tenant, id_, now_ms),
         created=known is None,
         previous=await _previous(db, head, fence),
+        fence_session=session,
     )
 
 
@@ -53,7 +63,9 @@ async def _previous(db: Db, head: Head, fence: int) -> tuple[PreviousWriter, ...
     return previous_of(found)
 
 
-async def _insert(db: Db, head: Head, writer: NewWriter, lease_until_ms: int, now_ms: int) -> int:
+async def _insert(
+    db: Db, head: Head, writer: NewWriter, lease_until_ms: int, now_ms: int
+) -> tuple[int, int]:
     used = await db.fetchval(
         "SELECT EXISTS (SELECT 1 FROM writers"
         " WHERE tenant = $1 AND conversation_id = $2 AND fence = $3)",
@@ -76,6 +88,7 @@ async def _insert(db: Db, head: Head, writer: NewWriter, lease_until_ms: int, no
             head.id,
         )
     ]
+    session = fences.session_at(fence, starts)
     await db.execute(
         "INSERT INTO writers (tenant, conversation_id, writer_id, fence, kind, room, job_id,"
         " started_ms, registered_ms, session_number, window_session, lease_until_ms)"
@@ -89,13 +102,13 @@ async def _insert(db: Db, head: Head, writer: NewWriter, lease_until_ms: int, no
         writer.job_id,
         writer.started_ms,
         now_ms,
-        fences.session_at(fence, starts),
-        head.session_number,
+        session,
+        session,
         lease_until_ms,
     )
     head.highest_fence = max(head.highest_fence, fence)
     await save(db, head, now_ms)
-    return fence
+    return fence, session
 
 
 async def renew(

@@ -13,6 +13,7 @@ from backend.storage.sqlite.rows import (
     conversation,
     head,
     insert_own,
+    newest_session,
     owner,
     save_head,
 )
@@ -133,7 +134,7 @@ def clear(
     ).fetchone()
     if known is not None:
         return _cleared_before(db, (tenant, id_), event_id, known, clear_digest(event_id, reason))
-    row.session_number += 1
+    row.session_number = max(row.session_number, newest_session(db, row)) + 1
     row.floor_fence = fences.after_clear(
         highest=row.highest_fence, floor=row.floor_fence, now_ms=now_ms
     )
@@ -167,10 +168,9 @@ def _cleared_before(
 def has_dropped(
     db: sqlite3.Connection, tenant: str, id_: str, session_number: int, now_ms: int
 ) -> bool:
-    """Say whether no live writer is still in a session before ``session_number``."""
+    """Say whether no writer that may be talking is in a session before ``session_number``."""
     row = db.execute(
-        "SELECT 1 FROM writers WHERE tenant = ? AND conversation_id = ? AND lease_until_ms > ?"
-        " AND ended_ms IS NULL AND window_session < ?",
-        (tenant, id_, now_ms, session_number),
+        rows.BEHIND.format(tenant="?1", id="?2", number="?3", now="?4", beats="beats = 1"),
+        (tenant, id_, session_number, now_ms),
     ).fetchone()
     return row is None

@@ -39,6 +39,13 @@ def save_head(db: sqlite3.Connection, row: Head, now_ms: int) -> None:
     )
 
 
+def newest_session(db: sqlite3.Connection, row: Head) -> int:
+    """Read the highest session number of the log itself."""
+    found = rows.NEWEST_SESSION.format(tenant="?1", id="?2", greatest="max")
+    (number,) = db.execute(found, (row.tenant, row.id)).fetchone()
+    return int(number)
+
+
 def find_writer(db: sqlite3.Connection, row: Head, writer_id: str) -> WriterRow | None:
     """Read a writer's row."""
     found = db.execute(

@@ -21,6 +21,7 @@ from backend.storage.sqlite.rows import (
     find_writer,
     insert_own,
     known_writer,
+    newest_session,
     owner,
     save_head,
 )
@@ -30,12 +31,13 @@ def register(
     db: sqlite3.Connection, head_: Head, writer: NewWriter, *, lease_ms: int, now_ms: int
 ) -> Registration:
     """Make a writer's fence final; a known writer gets the answer it got."""
+    head_.session_number = max(head_.session_number, newest_session(db, head_))
     holder = owner(db, head_.tenant, head_.id, now_ms)
     known = find_writer(db, head_, writer.writer_id)
     if known is None:
-        fence = _insert(db, head_, writer, 0 if holder else now_ms + lease_ms, now_ms)
+        fence, session = _insert(db, head_, writer, 0 if holder else now_ms + lease_ms, now_ms)
     else:
-        fence = known.fence
+        fence, session = known.fence, known.session_number
     return Registration(
         fence=fence,
         session_number=head_.session_number,
@@ -43,6 +45,7 @@ def register(
         owner=holder or owner(db, head_.tenant, head_.id, now_ms),
         created=known is None,
         previous=_previous(db, head_, fence),
+        fence_session=session,
     )
 
 
@@ -59,7 +62,7 @@ def _previous(db: sqlite3.Connection, row: Head, fence: int) -> tuple[PreviousWr
 
 def _insert(
     db: sqlite3.Connection, head_: Head, writer: NewWriter, lease_until_ms: int, now_ms: int
-) -> int:
+) -> tuple[int, int]:
     fence = fences.grant(
         claimed=writer.claimed_fence,
         started_ms=writer.started_ms,
@@ -74,6 +77,7 @@ def _insert(
             (head_.tenant, head_.id),
         )
     ]
+    session = fences.session_at(fence, starts)
     db.execute(
         "INSERT INTO writers (tenant, conversation_id, writer_id, fence, kind, room, job_id,"
         " started_ms, registered_ms, session_number, window_session, lease_until_ms)"
@@ -88,14 +92,14 @@ def _insert(
             writer.job_id,
             writer.started_ms,
             now_ms,
-            fences.session_at(fence, starts),
-            head_.session_number,
+            session,
+            session,
             lease_until_ms,
         ),
     )
     head_.highest_fence = max(head_.highest_fence, fence)
     save_head(db, head_, now_ms)
-    return fence
+    return fence, session
 
 
 def _is_used(db: sqlite3.Connection, head_: Head, fence: int) -> bool:

@@ -28,9 +28,12 @@ class Flaky:
     def __init__(self) -> None:
         self.fails = 0
         self.asked: list[tuple[str, int]] = []
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def summarise(self, previous: str, messages: Sequence[Message]) -> str:
         self.asked.append((previous, len(messages)))
+        await self.may_answer.wait()
         if self.fails:
             self.fails -= 1
             raise LayerUnavailable(layer="llm", op="summarise")
@@ -108,6 +111,25 @@ async def test_the_next_summary_takes_the_place_of_the_first_and_covers_both(cal
     assert second.body.covers["message_count"] == 10
     summaries = [e for e in call.store.conversation.window if isinstance(e.body, Summary)]
     assert summaries == [second]
+
+
+async def test_a_clear_leaves_no_summary_of_what_it_cleared(call: Call, flaky: Flaky) -> None:
+    """Neither one that was being written, nor in what the next one builds on."""
+    call.say(9)
+    await call.summary(1)
+    flaky.may_answer.clear()
+    call.say(5)
+    async with asyncio.timeout(5):
+        while len(flaky.asked) < 2:
+            await asyncio.sleep(0.005)
+    call.store.clear(1)
+    call.summaries.forget()
+    flaky.may_answer.set()
+    call.say(9)
+    second = await call.summary(2)
+    assert isinstance(second.body, Summary)
+    assert second.body.text == "+5"
+    assert second.body.covers["message_count"] == 5
 
 
 async def test_a_summary_that_fails_is_made_up_for_by_the_next(call: Call, flaky: Flaky) -> None:

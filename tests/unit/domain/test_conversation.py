@@ -117,3 +117,19 @@ def test_whatever_is_trimmed_nothing_protected_is_cut(
     pairs_kept = {e.body.call_id for e in shorter.window if isinstance(e.body, ToolResult)}
     calls_cut = {e.body.call_id for e in cut if isinstance(e.body, ToolCall)}
     assert not pairs_kept & calls_cut
+
+
+def test_what_comes_late_of_a_cleared_session_is_not_shown() -> None:
+    said = [
+        event(n, Message(role="user", text="x"), number) for n, number in enumerate((1, 2, None))
+    ]
+    shown = Conversation(session_number=2)
+    for each in said:
+        shown = shown.apply(each)
+    assert shown.window == tuple(said[1:])
+
+
+def test_a_session_that_is_named_late_leaves_out_what_is_of_earlier_ones() -> None:
+    old = event(1, Message(role="user", text="old"), 0)
+    named = conversation(old, message(2)).entered(1)
+    assert (named.window, named.session_number) == ((message(2),), 1)

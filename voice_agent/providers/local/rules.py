@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 TIME_TOOL = "current_time"
+SEARCH_TOOL = "search_conversation"
+CLEAR_TOOL = "clear_conversation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +110,24 @@ def _you_said(dialogue: Dialogue, found: re.Match[str]) -> str:
     return f"You said: {_quoted(dialogue.said[-1])}"
 
 
+def _you_said_about(dialogue: Dialogue, found: re.Match[str]) -> Reply:
+    """From what it is shown, else from the whole conversation."""
+    words = found["words"].strip(" .,!?'’-")
+    wanted = words.lower().split()
+    for text in reversed(dialogue.said):
+        if all(word in text.lower() for word in wanted):
+            return f"You said: {_quoted(text)}"
+    if SEARCH_TOOL in dialogue.tools:
+        return ToolWanted(name=SEARCH_TOOL, arguments=json.dumps({"words": words, "limit": 1}))
+    return f"I do not remember that you said anything about {words}."
+
+
+def _forget(dialogue: Dialogue, _: re.Match[str]) -> Reply:
+    if CLEAR_TOOL not in dialogue.tools:
+        return "I cannot forget: nobody gave me a way to."
+    return ToolWanted(name=CLEAR_TOOL, arguments="{}")
+
+
 def _again(dialogue: Dialogue, _: re.Match[str]) -> str:
     return dialogue.replied[-1] if dialogue.replied else "I have not said anything yet."
 
@@ -169,7 +189,13 @@ RULES = (
     ),
     _rule("your name", r"\bwhat(?:'s|’s| is| was) my name\b|\bwho am I\b", _your_name),
     _rule("your home", r"\bwhere (?:do|did) I live\b", _your_home),
+    _rule(
+        "you said about",
+        r"\bwhat (?:did|have) I (?:say|said|tell you|told you) about\W+(?P<words>[\w' -]+)",
+        _you_said_about,
+    ),
     _rule("you said", r"\bwhat (?:did|have) I (?P<first>first )?sa(?:y|id)\b", _you_said),
+    _rule("forget", r"\b(?:forget|clear) (?:everything|all|our conversation)\b", _forget),
     _rule("again", r"\brepeat that\b|\bsay that again\b|\bwhat did you say\b", _again),
     _rule("abilities", r"\bwhat (?:can you|you can) do\b|\bhelp\b", _text(_ABILITIES)),
     _rule(
@@ -203,6 +229,7 @@ def after_tool(output: str, *, is_error: bool) -> str:
     words = output.strip()
     if is_error or not words:
         return "I could not find that out."
+    words = words.replace(" the caller said:", " you said:").replace(" the agent said:", " I said:")
     return f"It is {words.rstrip('.')}." if words[0].isdigit() else words
 
 
