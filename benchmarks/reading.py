@@ -1,54 +1,36 @@
-"""Following a conversation live, and searching it.
+"""Following a conversation live.
 
     python -m benchmarks.reading [--quick]
 
-Live: from the moment a writer sends an event to the moment a reader has it, over HTTP on one
-host; then a thousand readers of the same conversation. Search: the newest or best 20 of 10,000
-messages against LIKE over the same rows, and batches stored while the index is filled beside
-them against batches stored without it. Readers, writer and backend share the machine's cores.
+From the moment a writer sends an event to the moment a reader has it, over HTTP on one host; then
+a thousand readers of the same conversation. Readers, writer and backend share the machine's cores.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import random
 import re
 import resource
-import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
-from unittest.mock import patch
 from urllib.parse import urlsplit
 
-from backend.jobs import supervised
-from backend.rules.events import check_batch
-from backend.rules.words import asked
-from backend.service.indexing import index
-from backend.storage.records import Batch, NewWriter, Reader, Token
-from backend.storage.sqlite import search
-from backend.storage.sqlite.engine import connect
-from backend.storage.sqlite.store import SqliteStorage
 from backend_client import BackendClient, backend_http
-from benchmarks import machine, samples
+from benchmarks import machine
 from benchmarks.figures import Figure, conclude, median, parser, percentile
 from benchmarks.ingest import lane, recorded
 from devtools.ports import Ports
 from devtools.servers.backend import Backend
 from devtools.servers.server import Place, clean_environment
-from voice_agent.aio.clock import new_id
 
 MANY = 1_000
-MESSAGES = 10_000
 WRITES_PER_S = 20.0
 _BLOCK = re.compile(rb"^id: (\d+)$", re.MULTILINE)
-ACME = Token(token_id="t", tenant="acme", scope="admin", expires_ms=None)
 
 
 @dataclass(slots=True)
@@ -108,97 +90,6 @@ async def delays(backend: Backend, reader_count: int, writes: int) -> list[float
     return [each.arrived[n] - at for each in readers for n, at in enumerate(sent, 1)]
 
 
-async def stored(storage: SqliteStorage, texts: Sequence[str], per_batch: int = 50) -> str:
-    """Store messages in a new conversation; return its id."""
-    found, _ = await storage.resolve(ACME, new_id(), max_gap_s=None, now_ms=1)
-    writer = NewWriter(
-        writer_id="w", kind="call", room=None, job_id=None, started_ms=1, claimed_fence=None
-    )
-    await storage.register("acme", found.id, writer, lease_s=1, now_ms=1)
-    for start in range(0, len(texts), per_batch):
-        events = check_batch(found.id, "w", [_message(n, texts[n]) for n in
-                             range(start, min(start + per_batch, len(texts)))])  # fmt: skip
-        batch = Batch(conversation_id=found.id, writer_id="w", events=events)
-        await storage.store_events("acme", batch, now_ms=1)
-    return found.id
-
-
-def _message(number: int, text: str) -> dict[str, object]:
-    at = "2026-11-21T04:00:00.123Z"
-    return {
-        **{"v": 1, "event_id": new_id(), "ordinal": number + 1, "kind": "message", "at": at},
-        **{"role": "user", "text": text},
-    }
-
-
-async def filling(folder: Path, texts: Sequence[str], *, indexed: bool) -> float:
-    """Return the seconds that four writers take, with the index filled beside them or without."""
-    storage = SqliteStorage(folder / f"{new_id()}.db")
-    await storage.open()
-    try:
-        async with supervised(drain_s=10) as jobs:
-            if indexed:
-                jobs.start("index", functools.partial(index, storage))
-            began = time.perf_counter()
-            with patch.object(search, "note", search.note if indexed else _nothing):
-                await asyncio.gather(*(stored(storage, texts) for _ in range(4)))
-            return time.perf_counter() - began
-    finally:
-        await storage.close()
-
-
-def _nothing(*_: object) -> None:
-    """Take no note: search off."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
-    """Seconds of each search, ours and by LIKE."""
-
-    ours: list[float]
-    like: list[float]
-
-
-async def looking(folder: Path, queries: int) -> tuple[Looked, Looked]:
-    """Search one conversation among others: by whole words, common and rare; by beginnings."""
-    rng = random.Random(7)
-    texts = [f"{samples.text(300, rng)} n{rng.randrange(2_000)}x" for _ in range(MESSAGES)]
-    storage = SqliteStorage(folder / "search.db")
-    await storage.open()
-    id_ = await stored(storage, texts)
-    for _ in range(4):
-        await stored(storage, texts[: MESSAGES // 4])
-    while await storage.index_messages(limit=1_000):
-        pass
-    await storage.close()
-    said = [text.split() for text in texts]  # the last but one is cut: no whole word
-    whole = [rng.choice(words[:-2] + words[-1:] * 20) for words in rng.choices(said, k=queries)]
-    with closing(connect(folder / "search.db")) as db:
-        return compared(db, id_, whole), compared(db, id_, [word[:-1] for word in whole])
-
-
-def compared(db: sqlite3.Connection, id_: str, queries: Sequence[str]) -> Looked:
-    """Look for each, both ways."""
-    ours, like = [], []
-    for word in queries:
-        began = time.perf_counter()
-        search.find(db, Reader(tenant="acme"), id_, asked(word) or ("a",), 20)
-        middle = time.perf_counter()
-        by_like(db, id_, word)
-        ours.append(middle - began)
-        like.append(time.perf_counter() - middle)
-    return Looked(ours=ours, like=like)
-
-
-def by_like(db: sqlite3.Connection, id_: str, word: str) -> list[object]:
-    """Find the newest 20 messages by LIKE."""
-    return db.execute(
-        "SELECT body FROM events WHERE tenant = 'acme' AND conversation_id = ?"
-        " AND kind = 'message' AND CAST(body AS TEXT) LIKE ? ORDER BY position DESC LIMIT 20",
-        (id_, f"%{word}%"),
-    ).fetchall()
-
-
 def live_figures(folder: Path, *, quick: bool) -> list[Figure]:
     """Measure the live streams."""
     ports = Ports()
@@ -220,52 +111,14 @@ def live_figures(folder: Path, *, quick: bool) -> list[Figure]:
     return made
 
 
-def search_figures(folder: Path, *, quick: bool) -> list[Figure]:
-    """Measure search."""
-    rng = random.Random(3)
-    texts = [samples.text(700, rng) for _ in range(100 if quick else 2_000)]
-    ratios, with_index = [], []
-    for _ in range(1 if quick else 5):
-        off = asyncio.run(filling(folder, texts, indexed=False))
-        on = asyncio.run(filling(folder, texts, indexed=True))
-        ratios.append(on / off)
-        with_index.append(on)
-    whole, begun = asyncio.run(looking(folder, 50 if quick else 1_000))
-    per_s = 4 * len(texts) / median(with_index)
-    return [
-        Figure(
-            name="batches of 50 messages, search on / off",
-            value=median(ratios),
-            at_most=1.5,
-            detail=f"{min(ratios):.2f} to {max(ratios):.2f}; {per_s:.0f} messages a second",
-        ),
-        against_like(f"20 of {MESSAGES} messages, p99, search / LIKE", whole, at_most=0.2),
-        against_like("the same for beginnings of words", begun),
-    ]
-
-
-def against_like(name: str, looked: Looked, *, at_most: float | None = None) -> Figure:
-    """Compare the slowest of each way."""
-    ours, like = percentile(looked.ours, 0.99), percentile(looked.like, 0.99)
-    return Figure(
-        name=name,
-        value=ours / like,
-        at_most=at_most,
-        detail=f"{ours * 1e3:.2f} / {like * 1e3:.2f} ms; median"
-        f" {median(looked.ours) * 1e3:.2f} / {median(looked.like) * 1e3:.2f} ms",
-    )
-
-
 def main() -> int:
     """Run the program."""
-    args = parser("Following a conversation live, and searching it.").parse_args()
+    args = parser("Following a conversation live.").parse_args()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 65_536), most))
     with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".bench-") as name:  # a real disk
         machine.wait_quiet(args.patience_s)
         figures = live_figures(Path(name), quick=args.quick)
-        machine.wait_quiet(args.patience_s)
-        figures += search_figures(Path(name), quick=args.quick)
     return conclude(f"Reading ({machine.described()})", figures, strict=args.strict)
 
 

@@ -12,7 +12,7 @@ from backend.rules.events import canonical
 from backend.rules.ordinals import Received
 from backend.rules.retention import Keep
 from backend.rules.rows import Head, WriterRow, runs_of
-from backend.rules.words import MAX_WORD, scorer, words_of
+from backend.rules.words import scorer, words_of
 from backend.storage.records import (
     AgentLife,
     Call,
@@ -288,10 +288,12 @@ def not_pruned(after: int, pruned_position: int) -> None:
         raise Gone(pruned_position)
 
 
-def scope(tenant: str, conversation_id: str) -> str:
-    """Name a conversation by one word of the search index, which no message can contain."""
-    told = f"{tenant}\0{conversation_id}".encode()
-    return "x" * MAX_WORD + sha256(told).hexdigest()[:32]
+def search_mark(tenant: str, conversation_id: str) -> str:
+    """Mark the words of a conversation in a search index.
+
+    Two conversations may have the same mark: a search compares their names as well.
+    """
+    return sha256(f"{tenant}\0{conversation_id}".encode()).hexdigest()[:8]
 
 
 def hits(

@@ -1,16 +1,12 @@
 """The words of messages, in a GIN index. The index is a copy: the log can fill it again."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
 
 from backend.storage import rows
 from backend.storage.ports import CATCH_UP, COMPARED
 from backend.storage.postgres.conversations import check
 from backend.storage.postgres.engine import Db
 from backend.storage.records import Hit, Reader
-
-_LAST_PLACE: Final = 16_383
-"""PostgreSQL knows no further place of a word in a text."""
 
 
 async def index_some(db: Db, limit: int) -> int:
@@ -45,7 +41,7 @@ async def index(db: Db, tenant: str, id_: str, limit: int = CATCH_UP) -> int:
         indexed,
         until,
     )
-    scope = rows.scope(tenant, id_)
+    mark = rows.search_mark(tenant, id_)
     await db.execute(
         "INSERT INTO search_docs (tenant, conversation_id, position, words)"
         " SELECT $1, $2, n.position, n.words::tsvector"
@@ -54,7 +50,7 @@ async def index(db: Db, tenant: str, id_: str, limit: int = CATCH_UP) -> int:
         tenant,
         id_,
         [position for position, _ in found],
-        [_vector(scope, rows.words_in(body)) for _, body in found],
+        [_vector(mark, rows.words_in(body)) for _, body in found],
     )
     await db.execute(
         "UPDATE search_state SET indexed = $3"
@@ -66,10 +62,9 @@ async def index(db: Db, tenant: str, id_: str, limit: int = CATCH_UP) -> int:
     return int(until - indexed)
 
 
-def _vector(scope: str, words: Sequence[str]) -> str:
+def _vector(mark: str, words: Iterable[str]) -> str:
     """Write a tsvector: words are letters and digits only, so nothing needs quotes."""
-    places = (f"{word}:{min(n, _LAST_PLACE)}" for n, word in enumerate(words, 1))
-    return " ".join([scope, *places])
+    return " ".join({mark + word for word in words})
 
 
 async def _behind(db: Db, tenant: str, id_: str) -> rows.Row | None:
@@ -85,7 +80,8 @@ async def _behind(db: Db, tenant: str, id_: str) -> rows.Row | None:
 async def find(db: Db, reader: Reader, id_: str, words: Sequence[str], limit: int) -> list[Hit]:
     """Find messages with all ``words``: the best of the newest ``COMPARED``."""
     await check(db, reader, id_)
-    whole = " & ".join(words)
+    mark = rows.search_mark(reader.tenant, id_)
+    whole = " & ".join(mark + word for word in words)
     count = max(limit, COMPARED)
     found = await _matching(db, reader.tenant, id_, whole, count)
     if len(found) < count:  # beginnings cost more: only where whole words find too little
@@ -102,7 +98,7 @@ async def _matching(db: Db, tenant: str, id_: str, words: str, count: int) -> Se
         " JOIN events e USING (tenant, conversation_id, position) ORDER BY position DESC",
         tenant,
         id_,
-        f"{rows.scope(tenant, id_)} & {words}",
+        words,
         count,
     )
     return found

@@ -2,18 +2,24 @@
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from backend.storage import rows
 from backend.storage.ports import CATCH_UP, COMPARED
 from backend.storage.records import Hit, Reader
 from backend.storage.sqlite.conversations import check
 
+_POSITION_BITS: Final = 32
+_POSITIONS: Final = 2**_POSITION_BITS - 1
+"""The part of an index row's number that is a position; above it stands the conversation's."""
+
 
 def note(db: sqlite3.Connection, tenant: str, id_: str, position: int) -> None:
     """Remember that a message waits for the index: all of search that writing a batch pays."""
     db.execute(
         "INSERT INTO search_state (tenant, conversation_id, up_to) VALUES (?, ?, ?)"
-        " ON CONFLICT DO UPDATE SET up_to = excluded.up_to",
+        " ON CONFLICT (tenant, conversation_id) DO UPDATE SET up_to = excluded.up_to",
         (tenant, id_, position),
     )
 
@@ -26,90 +32,117 @@ def index_some(db: sqlite3.Connection, limit: int) -> int:
     return index(db, row[0], row[1], limit) if row else 0
 
 
-def is_behind(db: sqlite3.Connection, reader: Reader, id_: str) -> bool:
-    """Say whether messages of a conversation wait for the index; raise NotFound."""
-    check(db, reader, id_)
-    return _behind(db, reader.tenant, id_) is not None
-
-
 def index(db: sqlite3.Connection, tenant: str, id_: str, limit: int = CATCH_UP) -> int:
     """Index the messages of a conversation that wait, among its next ``limit`` events."""
-    behind = _behind(db, tenant, id_)
-    if behind is None:
+    at = _place(db, tenant, id_)
+    if at is None or not at.is_behind:
         return 0
-    up_to, indexed = behind
-    until = min(up_to, indexed + limit)
+    until = min(at.up_to, at.indexed + limit)
     found = db.execute(
         "SELECT position, body FROM events WHERE tenant = ? AND conversation_id = ?"
         " AND position > ? AND position <= ? AND kind = 'message' ORDER BY position",
-        (tenant, id_, indexed, until),
-    ).fetchall()
-    scope = rows.scope(tenant, id_)
-    for position, body in found:
-        doc = db.execute(
-            "INSERT INTO search_docs (tenant, conversation_id, position) VALUES (?, ?, ?)",
-            (tenant, id_, position),
-        ).lastrowid
-        db.execute(
-            "INSERT INTO search_words (rowid, scope, words) VALUES (?, ?, ?)",
-            (doc, scope, " ".join(rows.words_in(body))),
-        )
-    db.execute(
-        "UPDATE search_state SET indexed = ? WHERE tenant = ? AND conversation_id = ?",
-        (until, tenant, id_),
+        (tenant, id_, at.indexed, until),
     )
-    return until - indexed
+    db.executemany(
+        "INSERT INTO search_words (rowid, words) VALUES (?, ?)",
+        [(at.row_of(position), at.words_of(body)) for position, body in found.fetchall()],
+    )
+    db.execute("UPDATE search_state SET indexed = ? WHERE number = ?", (until, at.number))
+    return until - at.indexed
 
 
 def forget(
     db: sqlite3.Connection, place: tuple[str, str], messages: Sequence[tuple[int, bytes]]
 ) -> None:
     """Take messages out of the index: it has no texts, so it is told what they were."""
-    for position, body in messages:
-        row = db.execute(
-            "DELETE FROM search_docs WHERE tenant = ? AND conversation_id = ? AND position = ?"
-            " RETURNING doc",
-            (*place, position),
-        ).fetchone()
-        if row is not None:
-            db.execute(
-                "INSERT INTO search_words (search_words, rowid, scope, words)"
-                " VALUES ('delete', ?, ?, ?)",
-                (row[0], rows.scope(*place), " ".join(rows.words_in(body))),
-            )
+    at = _place(db, *place)
+    if at is None:
+        return
+    db.executemany(
+        "INSERT INTO search_words (search_words, rowid, words) VALUES ('delete', ?, ?)",
+        [
+            (at.row_of(position), at.words_of(body))
+            for position, body in messages
+            if position <= at.indexed
+        ],
+    )
 
 
-def _behind(db: sqlite3.Connection, tenant: str, id_: str) -> tuple[int, int] | None:
-    row: tuple[int, int] | None = db.execute(
-        "SELECT up_to, indexed FROM search_state"
-        " WHERE tenant = ? AND conversation_id = ? AND up_to > indexed",
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """Where a conversation is in the index."""
+
+    number: int
+    up_to: int
+    indexed: int
+
+    @property
+    def is_behind(self) -> bool:
+        return self.up_to > self.indexed
+
+    def row_of(self, position: int) -> int:
+        return self.number << _POSITION_BITS | position
+
+    def words_of(self, body: bytes) -> str:
+        """Write the words of a message as the index knows them, each once."""
+        return " ".join({self.term(word) for word in rows.words_in(body)})
+
+    def term(self, word: str) -> str:
+        return f"{self.number:x}_{word}"
+
+
+def _place(db: sqlite3.Connection, tenant: str, id_: str) -> _Place | None:
+    row = db.execute(
+        "SELECT number, up_to, indexed FROM search_state WHERE tenant = ? AND conversation_id = ?",
         (tenant, id_),
     ).fetchone()
-    return row
+    return None if row is None else _Place(number=row[0], up_to=row[1], indexed=row[2])
+
+
+def find_unless_behind(
+    db: sqlite3.Connection, reader: Reader, id_: str, words: Sequence[str], limit: int
+) -> list[Hit] | None:
+    """Do as ``find`` does; None: messages wait for the index."""
+    check(db, reader, id_)
+    at = _place(db, reader.tenant, id_)
+    if at is not None and at.is_behind:
+        return None
+    return _find(db, at, (reader.tenant, id_), words, limit)
 
 
 def find(
     db: sqlite3.Connection, reader: Reader, id_: str, words: Sequence[str], limit: int
 ) -> list[Hit]:
-    """Find messages with all ``words``: the best of the newest ``COMPARED``."""
+    """Find messages with all ``words``: the best of the newest ``COMPARED``; raise NotFound."""
     check(db, reader, id_)
-    whole = " ".join(f'"{word}"' for word in words)  # words are letters and digits only
+    return _find(db, _place(db, reader.tenant, id_), (reader.tenant, id_), words, limit)
+
+
+def _find(
+    db: sqlite3.Connection,
+    at: _Place | None,
+    place: tuple[str, str],
+    words: Sequence[str],
+    limit: int,
+) -> list[Hit]:
+    if at is None:
+        return []
+    whole = " ".join(f'"{at.term(word)}"' for word in words)  # letters and digits only
     count = max(limit, COMPARED)
-    found = _matching(db, reader.tenant, id_, whole, count)
+    found = _matching(db, place, whole, count)
     if len(found) < count:  # beginnings cost more: only where whole words find too little
-        found = _matching(db, reader.tenant, id_, f"{whole} *", count)
-    return rows.hits(id_, found, words, limit)
+        found = _matching(db, place, f"{whole} *", count)
+    return rows.hits(place[1], found, words, limit)
 
 
 def _matching(
-    db: sqlite3.Connection, tenant: str, id_: str, words: str, count: int
+    db: sqlite3.Connection, place: tuple[str, str], words: str, count: int
 ) -> list[rows.Row]:
     """Read the newest messages that match."""
     return db.execute(
         f"SELECT {rows.EVENT} FROM (SELECT rowid FROM search_words"  # noqa: S608 - constants
         " WHERE search_words MATCH ? ORDER BY rowid DESC LIMIT ?) h"
-        " JOIN search_docs d ON d.doc = h.rowid JOIN events e ON e.tenant = d.tenant"
-        " AND e.conversation_id = d.conversation_id AND e.position = d.position"
-        " ORDER BY h.rowid DESC",
-        (f"scope : {rows.scope(tenant, id_)} AND words : ({words})", count),
+        " CROSS JOIN events e ON e.tenant = ? AND e.conversation_id = ?"
+        f" AND e.position = h.rowid & {_POSITIONS} ORDER BY h.rowid DESC",
+        (words, count, *place),
     ).fetchall()

@@ -200,9 +200,11 @@ class SqliteStorage:
         self, reader: Reader, id_: str, words: Sequence[str], *, limit: int
     ) -> list[Hit]:
         """Find messages, best first."""
-        if await self._read(search.is_behind, reader, id_):
+        found = await self._read(search.find_unless_behind, reader, id_, words, limit)
+        if found is None:
             await self._write(search.index, reader.tenant, id_)
-        return await self._read(search.find, reader, id_, words, limit)
+            found = await self._read(search.find, reader, id_, words, limit)
+        return found
 
     async def profile(self, tenant: str, identity: str) -> Profile | None:
         """Read a profile."""
