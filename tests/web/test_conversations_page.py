@@ -350,6 +350,65 @@ def _link(backend: Backend, token: str, log: Log) -> str:
     return f"{backend.url}/conversations.html?id={log.id}#token={token}"
 
 
+async def test_what_was_used_up_is_there_in_one_line_and_for_each_model_and_call(
+    tab: CallPage, backend: Backend, token: str, log: Log
+) -> None:
+    log.store("w", *_turn(1, "t1", "Hello.", "Hi."))
+    await _open(tab, backend, token, log)
+    await expect(_words(tab)).to_have_count(2)
+    await expect(tab.part("usage")).to_be_hidden()
+    log.store("w", *_spent_turn(10, input_tokens=1200, output_tokens=34))
+    said = tab.part("usage-said")
+    await expect(said).to_have_text("1,200 tokens read, 34 written · 2.5 s heard")
+    log.register("w2", room="room-2")
+    log.store("w2", *_spent_turn(20, input_tokens=300, output_tokens=6))
+    await expect(said).to_have_text("1,500 tokens read, 40 written · 5.0 s heard")
+    await said.click()
+    await expect(tab.part("usage-all").get_by_test_id("used")).to_have_text(
+        [
+            re.compile("Language model.*openai.*2 requests · 1,500 tokens read · 40 tokens written"),
+            re.compile("Recognition.*2 requests · 5.0 s of speech"),
+        ]
+    )
+    calls = tab.part("usage-calls").get_by_test_id("call-usage")
+    await expect(calls).to_contain_text(["Room room-2", "Call of"])
+    await expect(calls.first).to_contain_text("300 tokens read")
+    assert tab.complaints == []
+
+
+async def test_many_calls_come_by_pages(
+    tab: CallPage, backend: Backend, token: str, http: httpx.Client
+) -> None:
+    log = Log.resolve(http, fresh("Many calls"))
+    for n in range(60):
+        log.register(f"w{n}", room=f"room-{n}")
+        log.store(f"w{n}", *_spent_turn(100 + 2 * n, input_tokens=1))
+    await _open(tab, backend, token, log)
+    await tab.part("usage-said").click()
+    calls = tab.part("call-usage")
+    await expect(calls).to_have_count(50)
+    await tab.part("older-usage").click()
+    await expect(calls).to_have_count(60)
+    await expect(tab.part("older-usage")).to_be_hidden()
+    await expect(calls.last).to_contain_text("Room room-0,")
+    assert tab.complaints == []
+
+
+def _spent_turn(ordinal: int, **tokens: int) -> list[Json]:
+    """Make a turn that used something up."""
+    counts = {"requests": 1, **tokens}
+    heard = {"requests": 1, "audio_s": 2.5}
+    usage = [
+        {"service": "llm", "provider": "openai", "model": "gpt", "counts": counts},
+        {"service": "stt", "provider": "local", "model": "moonshine", "counts": heard},
+    ]
+    turn = {"turn_id": f"t{ordinal}"}
+    return [
+        event(ordinal, "turn_started", initiator="user", **turn),
+        event(ordinal + 1, "turn_ended", outcome="completed", usage=usage, **turn),
+    ]
+
+
 async def _open(tab: CallPage, backend: Backend, token: str, log: Log) -> None:
     await tab.page.goto(_link(backend, token, log))
     await expect(tab.part("link-state")).to_have_text("Live")

@@ -10,6 +10,7 @@ import { SseParser } from "../src/conversations/sse";
 import type { ServerSent } from "../src/conversations/sse";
 import { KINDS, storedConversation, storedEvent } from "../src/conversations/stored";
 import type { StoredEvent } from "../src/conversations/stored";
+import { amounts, inShort, storedUsage } from "../src/conversations/usage";
 import { ProblemError } from "../src/shared/problem";
 
 const AT = "2026-11-21T04:00:00.123Z";
@@ -215,4 +216,30 @@ test("every kind has words, and foreign shapes break nothing", () => {
     assert.equal(storedConversation(value).leaseUntil, null);
     assert.equal(storedEvent(value).position, null);
   }
+});
+
+test("what was used up is said in words, also what this page never heard of", () => {
+  const used = (service: string, counts: object): object => ({ service, provider: "p", model: "m", counts });
+  const { items, next } = storedUsage({
+    items: [
+      used("llm", { requests: 1, input_tokens: 1234, input_cached_tokens: 200, output_tokens: 5 }),
+      used("stt", { audio_s: 12.34, requests: 2 }),
+      used("tts", { requests: 2, characters: 1500, audio_s: 75.5 }),
+      used("cloud_of_sheep", { woolly_hairs: 3, broken: "many" }),
+      null,
+    ],
+    next: null,
+  });
+  assert.equal(next, null);
+  assert.deepEqual(items.map((each) => amounts(each).join(" · ")), [
+    "1 request · 1,234 tokens read (200 cached) · 5 tokens written",
+    "2 requests · 12.3 s of speech",
+    "2 requests · 1 min 15 s of speech · 1,500 characters",
+    "3 woolly hairs",
+    "",
+  ]);
+  assert.equal(
+    inShort(items),
+    "1,234 tokens read, 5 written · 12.3 s heard · 1 min 15 s spoken",
+  );
 });

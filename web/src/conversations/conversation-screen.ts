@@ -13,6 +13,7 @@ import type { LogApi } from "./log-api";
 import { SearchForm } from "./search-form";
 import type { Conversation } from "./stored";
 import { TranscriptView } from "./transcript-view";
+import { UsagePanel } from "./usage-panel";
 
 const LINKS: Readonly<Record<Link, string>> = {
   connecting: "Connecting…",
@@ -32,6 +33,7 @@ export class ConversationScreen {
   private readonly events = new EventView();
   private readonly desk: ConversationDesk;
   private readonly filters: FilterForm;
+  private readonly usage: UsagePanel;
   private state: ConversationState | null = null;
   private drawing = false;
   private shownFacts = "";
@@ -44,6 +46,9 @@ export class ConversationScreen {
     const { api, wait } = around;
     this.desk = new ConversationDesk(id, { api, wait, changed: (state) => this.draw(state) }, signal);
     this.filters = new FilterForm((filter) => void this.desk.choose(filter));
+    this.usage = new UsagePanel((after, asked) =>
+      api.usage(id, after, AbortSignal.any([signal, asked])),
+    );
     new SearchForm({
       search: (words, asked) => this.desk.search(words, asked),
       show: (messageId) => this.show(messageId),
@@ -121,6 +126,8 @@ export class ConversationScreen {
     element("facts").replaceChildren(words, timeElement(conversation.createdAt, DATE_AND_TIME));
     const missing = conversation.missing.reduce((sum, gap) => sum + gap.count, 0);
     element("missing").hidden = missing === 0;
+    // reports come with the ends of turns and calls
+    void this.usage.follow(`${conversation.turnCount} ${running}`);
     setText(
       element("missing"),
       `${missing} event${missing === 1 ? " has" : "s have"} not arrived yet; they are on their way from the worker.`,

@@ -8,6 +8,8 @@ import type { Filter } from "./filter";
 import type { EventPage } from "./history";
 import { storedConversation, storedEvent } from "./stored";
 import type { Conversation, StoredEvent } from "./stored";
+import { storedUsage } from "./usage";
+import type { Usage } from "./usage";
 
 export interface Conversations {
   readonly items: readonly Conversation[];
@@ -87,6 +89,19 @@ export class LogApi {
       return list(answer, "items").map((item) => storedEvent(fields(item)["event"]));
     } catch (error) {
       if (answeredWith(error, 501)) {
+        return null;
+      }
+      throw error;
+    }
+  }
+
+  /** What models used up, and a page of calls; null where this backend does not say. */
+  async usage(id: string, after: string | null, signal: AbortSignal): Promise<Usage | null> {
+    const query = after === null ? "" : `?${new URLSearchParams({ after })}`;
+    try {
+      return storedUsage(await this.http.get(`${path(id)}/usage${query}`, signal));
+    } catch (error) {
+      if (answeredWith(error, 404) || answeredWith(error, 501)) {
         return null;
       }
       throw error;
