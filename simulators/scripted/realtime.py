@@ -15,15 +15,20 @@ _ids = itertools.count(1)
 
 
 class ScriptedRealtimeModel(llm.RealtimeModel):
-    """``transcribes``: it announces what people said. ``takes_turns``: it knows when they ended."""
+    """``transcribes``: it announces what people said. ``takes_turns``: it knows when they ended.
 
-    def __init__(self, *, transcribes: bool = True, takes_turns: bool = True) -> None:
+    ``answers_tools``: it goes on by itself when it has a tool's result.
+    """
+
+    def __init__(
+        self, *, transcribes: bool = True, takes_turns: bool = True, answers_tools: bool = False
+    ) -> None:
         super().__init__(
             capabilities=llm.RealtimeCapabilities(
                 message_truncation=True,
                 turn_detection=takes_turns,
                 user_transcription=transcribes,
-                auto_tool_reply_generation=False,
+                auto_tool_reply_generation=answers_tools,
                 audio_output=True,
                 manual_function_calls=True,
                 mutable_chat_context=True,

@@ -12,7 +12,7 @@ from simulators.scripted.pipeline import Answer
 from simulators.scripted.realtime import ScriptedRealtimeModel
 from tests.hooks.scene import Scene, scene
 from tests.support.waiting import wait_for
-from voice_agent.domain.events import Handoff, Message, ToolCall, ToolResult
+from voice_agent.domain.events import Handoff, Message, Speech, ToolCall, ToolResult
 from voice_agent.room.agent import VoiceAgent
 from voice_agent.room.job import _on_typed
 
@@ -167,6 +167,41 @@ async def test_a_tool_of_a_realtime_model(tmp_path: Path) -> None:
         call.live.answers("it is 42")
         await call.until_turns("user: what is it | assistant: it is 42 | completed")
     assert tools(call) == ["call look_up", "result it: 42"]
+
+
+async def test_a_model_that_goes_on_by_itself_after_a_tool_stays_in_the_turn(
+    tmp_path: Path,
+) -> None:
+    """Gemini answers a result with a reply of its own, and announces speech before it."""
+    model = ScriptedRealtimeModel(answers_tools=True)
+    async with scene(tmp_path, realtime=model, tools=[look_up]) as call:
+        call.live.began()
+        call.live.final("item_1", "what is it")
+        call.live.paused()
+        call.live.answers(calls=(("look_up", '{"what": "it"}'),))
+        await wait_for(lambda: "result it: 42" in tools(call))
+        await wait_for(lambda: call.bodies(Speech))
+        call.live.began()
+        call.live.answers("it is 42")
+        await call.until_turns("user: what is it | assistant: it is 42 | completed")
+
+
+async def test_words_in_place_of_the_reply_to_a_tool_are_a_new_turn(tmp_path: Path) -> None:
+    model = ScriptedRealtimeModel(answers_tools=True)
+    async with scene(tmp_path, realtime=model, tools=[look_up]) as call:
+        call.live.began()
+        call.live.final("item_1", "what is it")
+        call.live.paused()
+        call.live.answers(calls=(("look_up", '{"what": "it"}'),))
+        await wait_for(lambda: call.bodies(Speech))
+        call.live.began()
+        call.live.final("item_2", "never mind")
+        call.live.paused()
+        call.live.answers("as you like")
+        await call.until_turns(
+            "user: what is it | interrupted",
+            "user: never mind | assistant: as you like | completed",
+        )
 
 
 async def test_a_typed_line_is_recorded_once_as_text(tmp_path: Path) -> None:

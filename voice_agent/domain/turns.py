@@ -32,6 +32,7 @@ class _Turn:
     speaks_again: bool = False  # after words, and before it was over
     agent_spoke: bool = False
     agent_acted: bool = False
+    owes_reply: bool = False  # to a tool's result, in a speech that is not there yet
     cut: bool = False
     reply_cut: bool = False  # before its first word; another may follow
     speeches: set[SpeechId] = field(default_factory=set)
@@ -68,6 +69,8 @@ class Turns:
     def user_began(self, speaker: Speaker | None, *, at: float | None = None) -> list[Entry]:
         """A person began to speak. A pause inside one utterance does not begin a new turn."""
         self._is_speaking = True
+        if self._current is not None and self._current.owes_reply:
+            return []  # models announce their own reply like this; a person's words will follow
         turn = self._talking()
         if turn is not None:
             turn.speaks_again = turn.user_spoke
@@ -159,6 +162,7 @@ class Turns:
         self._unbegun.append(speech_id)
         if self._current is not None:
             self._assign(speech_id, self._current)
+            self._current.owes_reply = False
         return []
 
     def agent_began(self, speech_id: SpeechId | None) -> list[Entry]:
@@ -179,11 +183,15 @@ class Turns:
             turn.is_over = True
         return entries
 
-    def agent_acted(self, turn_id: TurnId | None) -> None:
-        """The agent called a tool: the turn is answered even if nothing is said."""
+    def agent_acted(self, turn_id: TurnId | None, *, reply_follows: bool = False) -> None:
+        """The agent called a tool: the turn is answered even if nothing is said.
+
+        ``reply_follows``: what it says to the result will be another speech, not this one.
+        """
         turn = self._open.get(turn_id) if turn_id else None
         if turn is not None:
             turn.agent_acted = turn.is_over = True
+            turn.owes_reply = reply_follows
 
     def agent_said(self, speech_id: SpeechId | None, message: Message) -> list[Entry]:
         """A reply, or the part of it that was heard, became final."""
@@ -209,7 +217,7 @@ class Turns:
         if turn is None:
             return []
         turn.speeches.discard(speech_id)
-        if turn.speeches:
+        if turn.speeches or (turn is self._current and turn.owes_reply and not interrupted):
             return []
         if turn is self._current and turn.by_user and not turn.agent_spoke and interrupted:
             turn.reply_cut = turn.is_over

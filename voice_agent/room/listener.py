@@ -265,7 +265,15 @@ class Listener:
         turn_id = self._current_turn()
         self._recorder.record_all(self._tools.updated(event, turn_id))
         if isinstance(event.update, lk.ToolCallStarted):
-            self._recorder.turns.agent_acted(turn_id)
+            self._recorder.turns.agent_acted(turn_id, reply_follows=self._replies_by_itself())
+
+    def _replies_by_itself(self) -> bool:
+        """Whether the model answers a tool's result unasked, in a speech of its own."""
+        if self._session is None:
+            return False
+        model = self._session.current_agent.llm or self._session.llm
+        capabilities = getattr(model, "capabilities", None)  # pipelines' models have none
+        return bool(getattr(capabilities, "auto_tool_reply_generation", False))
 
     @_timed
     def _handle_tools_executed(self, event: lk.FunctionToolsExecutedEvent) -> None:

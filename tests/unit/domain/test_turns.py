@@ -338,6 +338,28 @@ def test_a_tool_answers_a_turn_without_a_word() -> None:
     assert shown(t.speech_done(S1, interrupted=False)) == ["t1 completed"]
 
 
+def test_a_reply_that_follows_a_tool_is_of_the_same_turn_and_is_not_somebody_who_speaks() -> None:
+    t = turns()
+    t.user_began(ADA)
+    t.user_said(said("look it up"))
+    t.speech_created(S1)
+    t.agent_acted(t.current, reply_follows=True)
+    assert t.speech_done(S1, interrupted=False) == []
+    assert t.user_began(ADA) == []
+    t.speech_created(S2)
+    entries = [*t.agent_said(S2, answered("here")), *t.speech_done(S2, interrupted=False)]
+    assert shown(entries) == ["t1 assistant: here", "t1 completed"]
+
+
+def test_a_tool_whose_reply_never_comes_leaves_a_turn_that_is_answered() -> None:
+    t = turns()
+    t.user_said(said("look it up"))
+    t.speech_created(S1)
+    t.agent_acted(t.current, reply_follows=True)
+    t.speech_done(S1, interrupted=False)
+    assert shown(t.closed()) == ["t1 completed"]
+
+
 def test_a_reply_that_came_to_nothing_leaves_the_turn_abandoned_or_interrupted() -> None:
     t = turns()
     t.user_said(said("one"))
