@@ -126,6 +126,38 @@ def test_events_go_by_age(tmp_path: Path, database: Database) -> None:
         backend.kill()
 
 
+def test_numbers_go_on_where_they_were_after_everything_was_pruned(
+    tmp_path: Path, database: Database
+) -> None:
+    """Sessions, positions and versions are counted on, not found out from what is left (S5.9)."""
+    backend = Backend(
+        tmp_path,
+        VOICE_BACKEND__RETENTION_S="0.1",
+        VOICE_BACKEND__RETENTION_LOOK_S="0.1",
+        **database.settings(tmp_path),
+    )
+    try:
+        backend.start()
+        with backend.client(backend.token()) as http:
+            log = Log.resolve(http)
+            log.register("w")
+            log.store("w", *batch(1, 5, at=AT))
+            ok(log.http.post(f"{log.path}/clear", json={"event_id": "c1"}))
+            log.store("w", *batch(6, 8, at=AT, session_number=1))
+            log.end("w")
+            eventually(lambda: log.texts() == [])
+            kinds = [each["kind"] for each in log.events()]
+            assert kinds == ["context_cleared", "call_ended"]
+            again = ok(log.http.post(f"{log.path}/clear", json={"event_id": "c1"}))
+            assert again["session_number"] == 1
+            made = ok(log.http.post(f"{log.path}/clear", json={"event_id": "c2"}))
+            assert (made["session_number"], made["position"]) == (2, 11)
+            back = log.register("back")
+            assert (back["session_number"], back["fence_session"]) == (2, 2)
+    finally:
+        backend.kill()
+
+
 def test_a_kill_in_the_middle_of_pruning_leaves_a_whole_log(
     tmp_path: Path, database: Database
 ) -> None:

@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from tests.backend.log_client import Log, event, fresh, message, ok, refused
+from tests.backend.process import Backend
 from tests.backend.waiting import eventually
+from tests.support.databases import Database
 
 
 def clear(log: Log, **fields: object) -> httpx.Response:
@@ -98,6 +100,59 @@ def test_an_agent_that_does_not_drop_its_window_is_told_of(log: Log) -> None:
     assert answer["acknowledged"] is False
     eventually(lambda: log.shown()["owner"] is None)
     assert ok(clear(log))["session_number"] == 2
+
+
+def test_an_agent_that_was_cut_off_does_not_count_as_gone_until_its_writer_ends(log: Log) -> None:
+    """Its lease has run out here; it may talk on all the same."""
+    log.register("w")
+    ok(log.beat("w", session_number=0))
+    eventually(lambda: log.shown()["owner"] is None)
+    assert ok(clear(log, event_id="c1"))["acknowledged"] is False
+    ok(log.beat("w", session_number=1))
+    assert ok(clear(log, event_id="c1"))["acknowledged"] is True
+    eventually(lambda: log.shown()["owner"] is None)
+    ok(log.end("w"))
+    assert ok(clear(log, event_id="c2"))["acknowledged"] is True
+
+
+def test_an_agent_that_another_replaced_is_not_waited_for(log: Log) -> None:
+    log.register("lost")
+    ok(log.beat("lost"))
+    eventually(lambda: log.shown()["owner"] is None)
+    log.register("w")
+    ok(log.beat("w", session_number=0))
+    ok(log.end("w"))
+    assert ok(clear(log))["acknowledged"] is True
+
+
+def test_a_writer_that_registers_late_is_told_of_a_clear_since_its_fence(log: Log) -> None:
+    """It began while the backend was away: what it shows its model was cleared (S5.6, S5.11)."""
+    ok(clear(log, event_id="c1"))
+    late = log.register("late", fence=1000)
+    assert (late["fence_session"], late["session_number"]) == (0, 1)
+    assert log.register("late", fence=1000) == late
+    ok(log.beat("late"))  # alive, and it says nothing of its window
+    assert ok(clear(log, event_id="c1"))["acknowledged"] is False
+    ok(log.beat("late", session_number=1))
+    assert ok(clear(log, event_id="c1"))["acknowledged"] is True
+    now = log.register("now")
+    assert (now["fence_session"], now["session_number"]) == (1, 1)
+
+
+def test_a_counter_that_was_set_back_is_held_against_the_log(
+    own_backend: Backend, database: Database
+) -> None:
+    """As by a half-restored database: no number is given twice (S5.7, S5.9)."""
+    with own_backend.start().client(own_backend.token()) as http:
+        log = Log.resolve(http)
+        ok(clear(log))
+        ok(clear(log))
+        database.change(own_backend.folder, "UPDATE conversations SET session_number = 0")
+        assert log.register("w")["session_number"] == 2
+        assert ok(clear(log))["session_number"] == 3
+        assert log.shown()["session_number"] == 3
+        numbers = [each["session_number"] for each in log.events(kind="context_cleared")]
+    assert numbers == [1, 2, 3]
 
 
 def test_clears_that_race_never_share_a_number(log: Log) -> None:

@@ -22,11 +22,13 @@ class Database:
     Args:
         address: makes an empty database for a folder; asked again, the same one.
         dump: reads all of a table as text.
+        change: runs a statement, as somebody does who repairs or restores a database.
     """
 
     kind: str
     address: Callable[[Path], str]
     dump: Callable[[Path, str], str]
+    change: Callable[[Path, str], object]
 
     def settings(self, folder: Path) -> dict[str, str]:
         """Return what a backend is told to use the database of ``folder``."""
@@ -39,6 +41,7 @@ def in_files() -> Database:
         kind="sqlite",
         address=lambda folder: f"sqlite:///{folder / FILE}",
         dump=lambda folder, table: repr(_rows(folder / FILE, table)),
+        change=lambda folder, statement: _change(folder / FILE, statement),
     )
 
 
@@ -48,12 +51,18 @@ def on_server(server: PostgresServer) -> Database:
         kind="postgres",
         address=lambda folder: server.create_database(_name(folder)),
         dump=lambda folder, table: server.ask(f"SELECT * FROM {table}", database=_name(folder)),
+        change=lambda folder, statement: server.ask(statement, database=_name(folder)),
     )
 
 
 def _rows(file: Path, table: str) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(file)) as db:
         return db.execute(f"SELECT * FROM {table}").fetchall()
+
+
+def _change(file: Path, statement: str) -> None:
+    with closing(sqlite3.connect(file, timeout=10)) as db, db:
+        db.execute(statement)
 
 
 def _name(folder: Path) -> str:
