@@ -271,6 +271,71 @@ async def test_a_backend_that_comes_back_is_followed_on_without_gap_or_overlap(
         backend.kill()
 
 
+async def test_a_page_whose_place_in_the_log_was_pruned_goes_on_by_itself(
+    tab: CallPage, pages: Path, tmp_path: Path
+) -> None:
+    """It comes back with a cursor that retention has passed: it is told where to go on."""
+    settings = {"VOICE_BACKEND__WEB_FOLDER": str(pages), "VOICE_BACKEND__LEASE_S": "0.2"}
+    keeps = Backend(tmp_path, VOICE_BACKEND__RETENTION_EVENTS="0", **settings).start()
+    prunes = Backend(tmp_path, VOICE_BACKEND__RETENTION_EVENTS="5",
+                     VOICE_BACKEND__RETENTION_LOOK_S="0.1", **settings)  # fmt: skip
+    prunes.port, prunes.url = keeps.port, keeps.url
+    try:
+        token = keeps.token()
+        with keeps.client(token) as http:
+            log = Log.resolve(http)
+            log.register("w")
+            log.store("w", *(message(n) for n in range(1, 11)))
+            await _open(tab, keeps, token, log)
+            await expect(tab.part("message")).to_have_count(10)
+            keeps.kill()
+            await expect(tab.part("link-state")).to_have_text("Reconnecting…")
+            await tab.page.context.set_offline(True)
+        prunes.start()
+        with prunes.client(token) as http:
+            log = Log(http, log.id)
+            log.store("w", *(message(n) for n in range(11, 31)))
+            async with asyncio.timeout(15):
+                while len(log.events()) > 5:
+                    await asyncio.sleep(0.05)
+            await tab.page.context.set_offline(False)
+            await expect(_words(tab).last).to_have_text("user 30", timeout=30_000)
+            await expect(tab.part("link-state")).to_have_text("Live")
+            await expect(tab.part("problem")).to_be_hidden()
+            log.store("w", message(31))
+            shown = [f"user {n}" for n in (*range(1, 11), *range(26, 32))]
+            await expect(_words(tab)).to_have_text(shown)
+        await tab.page.reload()
+        await expect(_words(tab).last).to_have_text("user 31")
+        await expect(tab.part("problem")).to_be_hidden()
+    finally:
+        keeps.kill()
+        prunes.kill()
+
+
+async def test_a_link_that_may_not_read_is_one_line_and_is_not_asked_again(
+    tab: CallPage, backend: Backend, token: str, log: Log
+) -> None:
+    """Our own tokens may all read; a proxy before another backend may think otherwise."""
+    asked: list[str] = []
+
+    async def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        problem = {"type": "about:blank", "title": "Forbidden", "status": 403, "errors": [],
+                   "detail": "this token may not read", "code": "scope"}  # fmt: skip
+        await route.fulfill(status=403, json=problem, content_type="application/problem+json")
+
+    await tab.page.route(re.compile(r"/v1/"), refuse)
+    await tab.page.goto(f"{backend.url}/conversations.html?id={log.id}#token={token}")
+    await expect(tab.part("problem")).to_contain_text("This link may not read conversations")
+    await expect(tab.part("problem")).to_have_count(1)
+    await expect(tab.part("link-state")).not_to_have_text("Live")
+    count = len(asked)
+    await tab.page.evaluate("window.dispatchEvent(new Event('online'))")
+    await expect(tab.part("problem")).to_contain_text("Ask for a link with a token of scope read")
+    assert len(asked) == count
+
+
 async def test_search_leads_to_an_old_message(
     tab: CallPage, backend: Backend, token: str, log: Log
 ) -> None:
