@@ -24,14 +24,14 @@ WORKING = {
 
 
 async def started(*args: str, **environ: str) -> tuple[int, str]:
-    """Run agent.py to its end; its exit code and what it wrote to stderr."""
+    """Run agent.py to its end; its exit code and what it wrote."""
     inherited = {n: os.environ[n] for n in ("PATH", "HOME", "THROUGHLINE_RUN") if n in os.environ}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "agent.py", *args, cwd=ROOT, env={**inherited, **WORKING, **environ},
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    _, stderr = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode or 0, stderr.decode()
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode or 0, out.decode()
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,44 @@ async def test_servers_that_are_away_are_named_and_waited_for(tmp_path: Path) ->
     assert process.returncode is None
     process.terminate()
     await asyncio.wait_for(process.communicate(), 40)
+
+
+HIDES = """
+import importlib.metadata, os, sys
+
+NAME = os.environ["HIDDEN"]
+
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == NAME.replace("-", ".") or name.startswith(NAME.replace("-", ".") + "."):
+            raise ModuleNotFoundError(name)
+
+
+def version(name, known=importlib.metadata.version):
+    if name == NAME:
+        raise importlib.metadata.PackageNotFoundError(name)
+    return known(name)
+
+
+sys.meta_path.insert(0, Finder())
+importlib.metadata.version = version
+"""
+
+
+@pytest.mark.parametrize("hidden", ["livekit-protocol", "livekit-agents", "google-genai"])
+@pytest.mark.parametrize("command", ["start", "doctor"])
+async def test_a_package_that_is_missing_is_one_line_and_no_traceback(
+    tmp_path: Path, hidden: str, command: str
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(HIDES)
+    gemini = {"VOICE_PROVIDER": "gemini", "GOOGLE_API_KEY": "none"}
+    code, text = await started(command, PYTHONPATH=str(tmp_path), HIDDEN=hidden, **gemini)
+    found = [line for line in text.splitlines() if f"{hidden} is not installed: pip" in line]
+    assert len(found) == 1, text
+    assert "Traceback" not in text
+    assert code == (2 if command == "start" else 1)
+    assert command == "doctor" or text.splitlines() == found
 
 
 async def test_an_unknown_command_says_how() -> None:

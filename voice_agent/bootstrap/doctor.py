@@ -9,6 +9,7 @@ import httpx
 
 from config.settings import Settings, SettingsError, load
 from voice_agent.bootstrap.hot import look_at_redis
+from voice_agent.bootstrap.packages import check_packages
 
 WAIT_S = 3.0
 DISK_LOW_BYTES = 200 * 1024 * 1024
@@ -26,6 +27,7 @@ def main() -> int:
 
 async def _examine(settings: Settings) -> int:
     checks: list[tuple[str, Callable[[Settings], Awaitable[str | None]]]] = [
+        ("packages", _packages),
         ("livekit", _livekit),
         ("backend", _backend),
         ("redis", _redis),
@@ -38,6 +40,14 @@ async def _examine(settings: Settings) -> int:
         verdict = "ok" if complaint is None else "trouble"
         sys.stdout.write(f"{name:<10} {verdict:<8} {complaint or ''}".rstrip() + "\n")
     return 1 if trouble else 0
+
+
+async def _packages(settings: Settings) -> str | None:
+    try:
+        check_packages(settings)
+    except SettingsError as exc:
+        return str(exc)
+    return None
 
 
 async def _livekit(settings: Settings) -> str | None:

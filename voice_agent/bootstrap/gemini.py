@@ -13,7 +13,6 @@ from config.settings import Settings, SettingsError
 from voice_agent.call.call import Call
 from voice_agent.domain.events import Reconnect
 from voice_agent.providers.gemini import Limits, Options, Outcome, RealtimeModel, prepare
-from voice_agent.providers.gemini.upstream import wrong_versions
 from voice_agent.room.agent import Models, VoiceAgent
 from voice_agent.state.handles import ProviderHandles
 
@@ -59,9 +58,7 @@ class CallHandles:
 
 
 def check_gemini(settings: Settings) -> None:
-    """Refuse to start with what was not written for each other. Raises ``SettingsError``."""
-    if wrong := wrong_versions():
-        raise SettingsError("; ".join(wrong))
+    """Refuse to start with a certificate that is not there. Raises ``SettingsError``."""
     ca_file = settings.gemini.ca_file
     if ca_file is not None and not ca_file.is_file():
         raise SettingsError(f"VOICE_GEMINI__CA_FILE: there is no file {ca_file}")

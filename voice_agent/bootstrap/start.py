@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from config.settings import SettingsError, load
+from voice_agent.bootstrap.packages import check_packages
 
 BAD_SETTINGS = 2
 
@@ -12,6 +13,7 @@ def main(agent_file: Path, *, dev: bool, more: list[str]) -> int:
     """Run the worker until SIGTERM or Ctrl-C; it drains its calls first (``start``)."""
     try:
         settings = load()
+        check_packages(settings)
         from voice_agent.bootstrap.preflight import look
         from voice_agent.bootstrap.worker import check, check_ports
 

@@ -10,6 +10,7 @@ from config.settings import Settings, SettingsError, load
 from voice_agent.aio.children import ChildCommand
 from voice_agent.aio.clock import SystemClock
 from voice_agent.bootstrap.job import end_job, has_voices, prepare_process, read_persona, run_job
+from voice_agent.bootstrap.packages import check_packages
 from voice_agent.bootstrap.relay import ANOTHER_RELAY
 from voice_agent.bootstrap.runtime import Runtime, runtime_of_this_process
 from voice_agent.room.load import THRESHOLD, Load
@@ -73,6 +74,7 @@ def make_server() -> VoiceServer:
 
 def check(settings: Settings) -> None:
     """Refuse to start where the first call would fail. Raises ``SettingsError``."""
+    check_packages(settings)
     missing = [
         name
         for name, value in (

@@ -38,7 +38,7 @@ class RealtimeModel(realtime_api.RealtimeModel):
         resume: what ``session.save()`` returned, perhaps in another process; for the first session.
         options: numbers, the store of handles, and who is told of what.
 
-    Whoever starts a program with it calls ``wrong_versions`` first: it reads files.
+    Whoever starts a program with it calls ``providers.pinned.wrong_versions`` first.
     """
 
     def __init__(

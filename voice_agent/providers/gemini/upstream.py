@@ -6,16 +6,8 @@ versions are pinned, a test compares these digests, and what to re-check is writ
 
 import hashlib
 import inspect
-from importlib.metadata import PackageNotFoundError, version
 
 from livekit.plugins.google.realtime.realtime_api import RealtimeModel, RealtimeSession
-
-VERSIONS = {
-    "livekit-plugins-google": "1.8.9",
-    "google-genai": "3.4.0",
-    "livekit-protocol": "1.1.29",
-}
-"""The first two are what this package was written against; the last must be there."""
 
 OVERRIDDEN = {
     "__init__": ("06cf8ae16d57", "starts _main_task; our fields exist before it; _opts is copied"),
@@ -54,19 +46,4 @@ def changed() -> list[str]:
     ]
     if digest(RealtimeModel.session) != SESSION[0]:
         found.append(SESSION[1])
-    return found
-
-
-def wrong_versions() -> list[str]:
-    """Name every package that is missing or of another version than this was written for."""
-    found: list[str] = []
-    for name, wanted in VERSIONS.items():
-        try:
-            has = version(name)
-        except PackageNotFoundError:
-            found.append(f"{name} is not installed: pip install '{name}=={wanted}'")
-            continue
-        if has != wanted:
-            found.append(f"{name} is {has}, this was written for {wanted}:"
-                         f" pip install '{name}=={wanted}'")  # fmt: skip
     return found
