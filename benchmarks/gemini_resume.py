@@ -74,7 +74,7 @@ async def resume(count: int, rounds: int) -> Resumed:
             api_key="none",
             http_options=server.http_options,
             options=Options(
-                limits=Limits(seed_most_chars=10**9), on_outcome=outcomes.append
+                limits=Limits(seed_most_chars=10**9, settled_s=0.1), on_outcome=outcomes.append
             ),
         )  # fmt: skip
         session = model.session()

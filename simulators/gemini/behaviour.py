@@ -55,6 +55,10 @@ class Behaviour:
     """So many resumes are accepted and restore nothing."""
     content_at_first_only: bool = False
     """Client content after the first reply is answered with 1007."""
+    cancels_calls: bool = False
+    """Tool calls that wait are cancelled when the caller speaks."""
+    closes_after_setup: int | None = None
+    """Every connection is closed with this code behind ``setupComplete`` and one more message."""
     most_tokens: int | None = None
     """More than this: 1007, as for an exhausted context."""
     mute_after_resume: int = 0

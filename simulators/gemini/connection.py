@@ -89,6 +89,10 @@ class Connection:
         if refusal is not None:
             await self._socket.close(refusal.code, refusal.reason)
             return False
+        if self._behaviour.closes_after_setup is not None:
+            await self._send({"sessionResumptionUpdate": {"resumable": False}})
+            await self._socket.close(self._behaviour.closes_after_setup, "internal")
+            return False
         return True
 
     async def _restore(self, handle: str | None) -> bool:
@@ -229,6 +233,8 @@ class Connection:
         """Take words that the caller said."""
         if not self._utterance:
             await self._interrupt()
+            if self._behaviour.cancels_calls and (ids := self.conversation.cancelled()):
+                await self._send({"toolCallCancellation": {"ids": ids}})
         self._utterance.append(words)
         await self._send({"serverContent": {"inputTranscription": {"text": f" {words}"}}})
         if is_last:

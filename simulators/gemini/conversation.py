@@ -53,6 +53,12 @@ class Conversation:
         self.lines.append(Line("tool", f"{call} = {output}"))
         return True
 
+    def cancelled(self) -> list[str]:
+        """Give up the calls that wait; return their ids."""
+        ids = list(self.open_calls)
+        self.open_calls.clear()
+        return ids
+
     @property
     def said(self) -> list[tuple[str, str]]:
         """Everything but what only asked for a reply, for a test to compare."""

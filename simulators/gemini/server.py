@@ -62,6 +62,7 @@ class GeminiServer:
         self.may_speak = asyncio.Event()
         self.may_speak.set()
         self.port = 0
+        self._handle_count = 0
 
     @asynccontextmanager
     async def serving(self, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[None]:
@@ -112,7 +113,8 @@ class GeminiServer:
 
     def freeze(self, connection: Connection) -> str:
         """Make a handle of a session as it is at this moment."""
-        handle = f"handle-{len(self.frozen) + 1}"
+        self._handle_count += 1
+        handle = f"handle-{self._handle_count}"
         self.frozen[handle] = Frozen(connection.session_id, connection.conversation.copy())
         return handle
 

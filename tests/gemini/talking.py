@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from livekit.agents.llm import function_tool
 from simulators.gemini import spoken
 from simulators.gemini.behaviour import Behaviour
 from simulators.gemini.server import GeminiServer
-from tests.support.waiting import wait_for
+from tests.support.waiting import POLL_S, wait_for
 from voice_agent.providers.gemini import Limits, Options, Outcome, RealtimeModel, RealtimeSession
 
 QUICK = Limits(backoff_s=0.01, backoff_cap_s=0.05, quiet_s=0.05, set_up_s=2.0, give_up_s=10.0)
@@ -28,6 +29,12 @@ async def look_up(word: str) -> str:
     return f"found {word}"
 
 
+@function_tool
+async def other() -> str:
+    """Another tool."""
+    return "other"
+
+
 class Talk:
     """The application's side of one call: plays what the model says, runs its tools."""
 
@@ -37,11 +44,16 @@ class Talk:
         self.outcomes: list[Outcome] = []
         self.calls: list[llm.FunctionCall] = []
         self.heard: list[str] = []
+        self.transcripts: list[str] = []
         self.tools_at_once = True
         self.pieces_heard = 0
         self._tasks: set[asyncio.Task[None]] = set()
         session.on("generation_created", self._on_generation)
         session.on("error", self.errors.append)
+        session.on(
+            "input_audio_transcription_completed",
+            lambda event: self.transcripts.append(event.transcript),
+        )
 
     def _on_generation(self, event: llm.GenerationCreatedEvent) -> None:
         task = asyncio.create_task(self._play(event))
@@ -71,6 +83,8 @@ class Talk:
         """A tool has finished: hand its result over as livekit-agents does."""
         context = self.session.chat_ctx.copy()
         word = llm.utils.parse_function_arguments(call.arguments).get("word")
+        if call.id not in {item.id for item in context.items}:
+            context.items.append(call)
         context.items.append(
             llm.FunctionCallOutput(
                 call_id=call.call_id, name=call.name, output=output or f"found {word}",
@@ -121,6 +135,14 @@ def told(session: llm.RealtimeSession[Any]) -> list[tuple[str, str]]:
             word = item.output.removeprefix("found ")
             lines.append(("tool", f"{item.name}(word={word}) = {item.output}"))
     return lines
+
+
+async def stays(condition: Callable[[], bool], *, for_s: float = 0.3) -> None:
+    """Look again and again: it must hold all the time."""
+    until = time.monotonic() + for_s
+    while time.monotonic() < until:
+        assert condition()
+        await asyncio.sleep(POLL_S)
 
 
 @contextlib.asynccontextmanager

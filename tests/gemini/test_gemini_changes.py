@@ -1,38 +1,19 @@
 """What an application may change while a session runs, and what the service hears of it."""
 
-import asyncio
-import time
-from collections.abc import Callable
-
 import pytest
 from livekit.agents import llm
-from livekit.agents.llm import function_tool
 
 from simulators.gemini.behaviour import Behaviour
-from tests.gemini.talking import Talk, both_remember, look_up, serving, talking, told
-from tests.support.waiting import POLL_S, wait_for
+from tests.gemini.talking import Talk, both_remember, look_up, other, serving, stays, talking, told
+from tests.support.waiting import wait_for
 
 HELLO = (("user", "hello there"), ("model", "You said hello there"))
 AGAIN = (("user", "again"), ("model", "You said again"))
 
 
-@function_tool
-async def other() -> str:
-    """Another tool."""
-    return "other"
-
-
 async def typed(talk: Talk, *lines: str) -> None:
     for text in lines:
         await talk.type(text, ask=False)
-
-
-async def stays(condition: Callable[[], bool], *, for_s: float = 0.3) -> None:
-    """Look again and again: it must hold all the time."""
-    until = time.monotonic() + for_s
-    while time.monotonic() < until:
-        assert condition()
-        await asyncio.sleep(POLL_S)
 
 
 def kinds(talk: Talk) -> list[str]:
@@ -123,6 +104,7 @@ async def test_a_go_away_is_followed_between_turns_when_the_tools_are_done() -> 
         server.may_speak.set()
         await wait_for(lambda: server.now is not first)
         await both_remember(server, talk, ("model", "It says found fee"))
+        await wait_for(lambda: talk.outcomes)
         assert [(one.kind, one.cause) for one in talk.outcomes] == [("resumed", "go away")]
 
 
@@ -194,3 +176,25 @@ async def test_a_model_that_takes_content_only_at_first_is_told_in_its_own_way()
         await wait_for(lambda: ("model", "You said and now") in told(talk.session))
         announced = ["historyConfig" in str(one) for one in server.set_ups]
         assert announced == [True, False]
+
+
+async def test_a_call_that_was_rejected_holds_no_switch_back() -> None:
+    """A model that may use no tool and tries: the plugin answers it, and nothing waits for it."""
+    async with serving() as server, talking(server) as talk:
+        talk.session.update_options(tool_choice="none")
+        talk.say('use look_up {"word":"fee"}')
+        await wait_for(lambda: any(role == "model" for role, _ in told(talk.session)))
+        await talk.session.update_instructions("Be long.")
+        await wait_for(lambda: "Be long." in str(server.now.setup) and server.is_connected)
+        assert not talk.calls
+
+
+async def test_a_call_that_is_cancelled_when_the_caller_speaks_is_told_once_in_words() -> None:
+    async with serving(Behaviour(cancels_calls=True)) as server, talking(server) as talk:
+        talk.tools_at_once = False
+        talk.say('use look_up {"word":"fee"}')
+        await wait_for(lambda: talk.calls)
+        talk.say("again")
+        await both_remember(server, talk, *AGAIN)
+        await talk.give(talk.calls[0])
+        await both_remember(server, talk, *AGAIN, ("tool", "look_up(word=fee) = found fee"))

@@ -1,12 +1,16 @@
 """What happens when the service refuses, is silent or forgets: it ends, and ends well, in time."""
 
+import asyncio
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from livekit.agents import llm
+from livekit.plugins.google.realtime import realtime_api
 
 from simulators.gemini.behaviour import Behaviour, Refusal
-from tests.gemini.talking import QUICK, Talk, both_remember, serving, talking, told
+from tests.gemini.talking import QUICK, Talk, both_remember, serving, stays, talking, told
 from tests.support.waiting import wait_for
 from voice_agent.providers.gemini import Limits
 
@@ -190,3 +194,77 @@ async def test_a_reply_that_was_asked_for_before_the_loss_comes_after_it() -> No
         asked = talk.session.generate_reply(instructions="Say hello.")
         assert (await asked).user_initiated
         await both_remember(server, talk)
+
+
+async def test_a_call_in_which_nobody_said_anything_is_resumed_after_its_budget_too() -> None:
+    async with serving() as server, talking(server, limits=SHORT) as talk:
+        talk.say("hello there")
+        await both_remember(server, talk, *HELLO)
+        server.now.cut()
+        await wait_for(lambda: kinds(talk) == ["resumed"])
+        await stays(lambda: len(server.connections) == 2, for_s=SHORT.give_up_s + 0.2)
+        server.now.cut()
+        talk.say("again")
+        await both_remember(server, talk, *HELLO, *AGAIN)
+        assert kinds(talk) == ["resumed", "resumed"]
+
+
+async def test_a_service_that_says_a_word_and_closes_each_time_is_given_up_in_time() -> None:
+    async with serving() as server, talking(server, limits=SHORT) as talk:
+        talk.say("hello there")
+        await both_remember(server, talk, *HELLO)
+        server.behaviour.closes_after_setup = 1011
+        began = time.monotonic()
+        server.now.cut()
+        await wait_for(lambda: fatal(talk), within_s=SHORT.give_up_s + 1)
+        assert time.monotonic() - began < SHORT.give_up_s + 0.5
+        assert kinds(talk)[-1] == "failed"
+
+
+async def test_a_message_that_the_plugin_cannot_deal_with_costs_a_connection_and_no_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = realtime_api.RealtimeSession._handle_server_content
+    broken = [True]
+
+    def breaks_once(self: Any, content: Any) -> None:
+        if content.generation_complete and broken:
+            broken.clear()
+            raise AttributeError("of a message of tomorrow")
+        whole(self, content)
+
+    async with serving() as server, talking(server) as talk:
+        monkeypatch.setattr(realtime_api.RealtimeSession, "_handle_server_content", breaks_once)
+        talk.say("hello there")
+        await wait_for(lambda: not broken)
+        talk.say("again")
+        await wait_for(lambda: told(talk.session)[-2:] == list(AGAIN))
+        await both_remember(server, talk)
+
+
+async def test_a_summary_that_fails_ends_with_an_error_and_not_in_silence() -> None:
+    async def fails(_: object) -> str:
+        raise LookupError("of the application")
+
+    limits = replace(QUICK, seed_most_chars=120)
+    async with serving() as server, talking(server, limits=limits, summarise=fails) as talk:
+        for n in range(20):
+            await talk.type(f"line {n} with some words in it", ask=False)
+        await wait_for(lambda: fatal(talk))
+        assert kinds(talk) == ["failed"]
+
+
+async def test_a_summary_that_does_not_come_is_not_waited_for() -> None:
+    async def never(_: object) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    limits = replace(QUICK, short_seed_most_chars=120, summarise_s=0.1)
+    async with serving() as server, talking(server, limits=limits, summarise=never) as talk:
+        for n in range(20):
+            await talk.type(f"line {n} with some words in it", ask=False)
+        await both_remember(server, talk)
+        server.behaviour.most_tokens = 100
+        await server.now.close(1007, "Request contains an invalid argument.")
+        await wait_for(lambda: kinds(talk) == ["reseeded"])
+        assert server.conversation.said == told(talk.session)[-4:]

@@ -27,25 +27,65 @@ def test_only_what_was_not_told_is_lacking() -> None:
     assert lacking(memory_of("a", "b", "c", told=2)) == ["c"]
 
 
+def spoken_turn(memory: Memory) -> None:
+    memory.generation_began()
+    memory.generation_ended()
+
+
 def test_a_handle_covers_what_was_told_before_it_and_nothing_later() -> None:
     memory = memory_of("a", "b", told=1)
-    memory.issued("h", at=0.0)
+    spoken_turn(memory)
+    assert memory.issued("h", at=0.0)
     memory.sent(memory.difference().items)
     assert lacking(memory) == []
     memory.connected(resumed=True)
     assert lacking(memory) == ["b"]
 
 
+def test_a_handle_of_which_nobody_knows_what_it_covers_leaves_the_one_before() -> None:
+    """S2.7, S2.8: it was on its way when an item was sent, or it follows that item."""
+    memory = memory_of("a", "b", told=1)
+    spoken_turn(memory)
+    assert memory.issued("h1", at=0.0)
+    memory.sent(memory.difference().items)
+    assert not memory.issued("h2", at=0.0)
+    memory.connected(resumed=True)
+    assert memory.frozen is not None
+    assert memory.frozen.handle == "h1"
+    assert lacking(memory) == ["b"]
+
+
+def test_a_generation_that_was_interrupted_may_have_begun_before_an_item_arrived() -> None:
+    memory = memory_of("a", told=1)
+    memory.generation_began()
+    memory.interrupted()
+    memory.generation_ended()
+    assert not memory.issued("h1", at=0.0)
+    spoken_turn(memory)
+    assert memory.issued("h2", at=0.0)
+    memory.connected(resumed=True)
+    assert lacking(memory) == []
+
+
 def test_what_was_told_amid_a_generation_is_covered_once_another_has_begun() -> None:
     memory = memory_of("a")
     memory.generation_began()
     memory.sent(memory.difference().items)
-    memory.issued("h1", at=0.0)
+    memory.generation_ended()
+    assert not memory.issued("h1", at=0.0)
+    spoken_turn(memory)
+    assert memory.issued("h2", at=0.0)
     assert memory.frozen is not None
-    assert memory.frozen.known == {}
-    memory.generation_began()
-    memory.issued("h2", at=0.0)
     assert list(memory.frozen.known) == ["a"]
+
+
+def test_what_was_told_ahead_of_an_awaited_reply_is_covered_by_the_reply_after_it() -> None:
+    memory = memory_of("a")
+    memory.sent(memory.difference().items, expecting=True)
+    spoken_turn(memory)
+    assert not memory.issued("h1", at=0.0)
+    spoken_turn(memory)
+    assert memory.issued("h2", at=0.0)
 
 
 def test_the_words_of_a_running_turn_are_credited_to_the_handle_that_covers_them() -> None:
@@ -88,7 +128,9 @@ def test_spaces_and_an_interruption_make_no_edit() -> None:
 
 
 def ladder() -> Ladder:
-    return Ladder(give_up_s=30.0, steady_s=30.0, backoff=Backoff(base_s=0.1, cap_s=2.0))
+    return Ladder(
+        give_up_s=30.0, settled_s=2.0, steady_s=30.0, backoff=Backoff(base_s=0.1, cap_s=2.0)
+    )
 
 
 def test_each_refusal_goes_down_a_rung_and_the_last_is_an_error() -> None:
@@ -112,6 +154,66 @@ def test_a_context_that_is_full_again_and_again_ends() -> None:
     rungs = []
     for n in range(4):
         rungs.append(one.lost(Loss(rung=Rung.RESUME, code=1007, was_healthy=True), float(n)).rung)
-        one.healthy(float(n), connected_at=float(n))
+        one.lived(1.0)
         one.renewed() if n < 3 else None
     assert rungs == [Rung.RESUME, Rung.FRESH, Rung.SHORT, Rung.FAILED]
+
+
+def test_a_service_that_accepts_and_closes_again_and_again_is_given_up_in_time() -> None:
+    """S2.10: one message after each setup does not make it a loop."""
+    one = ladder()
+    now, tries, rungs = 0.0, 0, set()
+    while True:
+        one.lived(0.2)
+        step = one.lost(Loss(rung=one.rung, code=1011, was_healthy=True), now)
+        if step.rung is Rung.FAILED:
+            break
+        rungs.add(step.rung)
+        now, tries = now + step.delay_s + 0.5, tries + 1
+    assert now <= 30.5
+    assert tries > 5
+    assert rungs == {Rung.RESUME, Rung.FRESH}
+
+
+def test_the_first_losses_in_a_row_are_renewed_at_once_and_later_ones_wait() -> None:
+    one = ladder()
+    delays = [one.lost(Loss(rung=Rung.RESUME, was_healthy=True), 0.0).delay_s for _ in range(9)]
+    assert delays[:3] == [0.0] * 3
+    assert max(delays[3:]) > 0
+    one.lived(3.0)
+    assert one.lost(Loss(rung=Rung.RESUME, was_healthy=True), 9.0).delay_s == 0.0
+
+
+def test_a_loss_after_a_long_silence_has_the_whole_budget() -> None:
+    """A quiet call delivers nothing for minutes: that is no loss."""
+    one = ladder()
+    one.away(0.0)
+    one.lived(600.0)
+    assert one.lost(Loss(rung=Rung.RESUME, was_healthy=True), 600.0).rung is Rung.RESUME
+    assert one.left_s(600.0) == 30.0
+
+
+def test_a_call_that_the_service_cancelled_is_told_in_words_and_asks_for_nothing() -> None:
+    memory = memory_of("a", told=1)
+    memory.called("c1", "look_up", "{}")
+    memory.cancelled(["c1"])
+    outcome = FunctionCallOutput(call_id="c1", name="look_up", output="x", is_error=False)
+    memory.hand_over(ChatContext([message("a"), outcome]))
+    assert not memory.open_calls
+    assert not memory.unanswered
+    assert lacking(memory) == ["out:c1"]
+
+
+def test_a_conversation_that_was_cleared_is_told_anew_whatever_is_said_meanwhile() -> None:
+    """What came since stands behind what is gone: it would look like a trimmed window."""
+    memory = memory_of("a", "b", told=2)
+    spoken_turn(memory)
+    assert memory.issued("h1", at=0.0)
+    memory.hand_over(ChatContext.empty())
+    assert memory.frozen is None
+    spoken_turn(memory)
+    memory.came(message("GI_1"), connected=True)
+    assert not memory.issued("h2", at=0.0)
+    assert memory.difference().rebuild == "cleared"
+    memory.connected(resumed=False)
+    assert lacking(memory) == ["GI_1"]

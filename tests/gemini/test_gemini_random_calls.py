@@ -1,21 +1,39 @@
 """Random calls, cut at random: at the end the service's conversation is the application's."""
 
 import asyncio
-from dataclasses import dataclass, field
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from livekit.agents import llm
 
 from simulators.gemini.behaviour import Behaviour, Drop, Refusal
 from simulators.gemini.server import GeminiServer
-from tests.gemini.talking import Talk, both_remember, serving, talking, told
+from tests.gemini.talking import (
+    QUICK,
+    Talk,
+    both_remember,
+    look_up,
+    other,
+    serving,
+    talking,
+    told,
+)
 from tests.support.waiting import wait_for
 
 STEPS = st.sampled_from(
-    ["say", "type", "note", "tool", "slow tool", "edit", "remove", "insert", "trim", "instruct",
-     "cut", "away", "close 1007", "close 1011", "refuse", "forget nothing", "go away", "rest"]
+    ["say", "type", "note", "tool", "slow tool", "edit", "remove", "insert", "trim", "clear",
+     "instruct", "tools", "say over it", "note amid it", "rest", "slowly", "quickly", "cut", "away",
+     "close 1007", "close 1011", "refuse", "refuse 1011", "expire", "unreachable", "silent",
+     "go away", "go away at once", "another process"]
 )  # fmt: skip
+LIMITS = replace(QUICK, set_up_s=0.5, settled_s=0.2)
+FULL_MAX = 3
+"""Contexts that are full so often in half a minute: the next one is an honest error."""
 
 
 @dataclass
@@ -23,35 +41,69 @@ class Run:
     """One random call."""
 
     server: GeminiServer
-    talk: Talk
     said: list[str] = field(default_factory=list)
     """Words of the caller that must be there once each, unless taken back."""
+    full_count: int = 0
 
-    async def step(self, n: int, what: str) -> None:  # noqa: C901 - a table
+    @contextlib.asynccontextmanager
+    async def calling(self) -> AsyncIterator[None]:
+        """Have a process of the application, and another after each ``begin_again``."""
+        async with contextlib.AsyncExitStack() as self.process:
+            await self._begin()
+            try:
+                yield
+            finally:
+                await self.process.aclose()
+
+    async def _begin(self, resume: bytes | None = None) -> None:
+        begun = talking(self.server, limits=LIMITS, resume=resume)
+        self.talk = await self.process.enter_async_context(begun)
+
+    async def begin_again(self) -> None:
+        """End the process; the next one has what was written down of the conversation."""
+        await self._rests()
+        payload, context = self.talk.session.save(), self.talk.session.chat_ctx
+        await self.process.aclose()
+        await self._begin(payload or None)
+        await self.talk.session.update_chat_ctx(context)
+
+    async def step(self, n: int, what: str) -> None:
+        session = self.talk.session
         match what:
-            case "say":
-                self.talk.say(f"spoken {n}")
-                self.said.append(f"spoken {n}")
-                await self._answered(f"spoken {n}")
-            case "type":
-                await self.talk.type(f"typed {n}")
-                self.said.append(f"typed {n}")
-                await self._answered(f"typed {n}")
-            case "note":
-                await self.talk.type(f"note {n}", ask=False)
-                self.said.append(f"note {n}")
+            case "say" | "say over it" | "type" | "note" | "note amid it":
+                await self._tell(n, what)
             case "tool" | "slow tool":
                 await self._use_tool(n, slow=what == "slow tool")
-            case "edit" | "remove" | "insert":
+            case "edit" | "remove" | "insert" | "trim" | "clear":
                 await self._change(n, what)
-            case "trim":
-                await self._trim()
             case "instruct":
-                await self.talk.session.update_instructions(f"Be number {n}.")
+                await session.update_instructions(f"Be number {n}.")
+            case "tools":
+                await session.update_tools([look_up, other] if n % 2 else [look_up])
+            case "another process":
+                await self.begin_again()
             case "rest":
                 await both_rest(self.server)
             case _:
                 await self._disturb(what)
+
+    async def _tell(self, n: int, what: str) -> None:
+        words = f"{what} {n}"
+        self.said.append(words)
+        match what:
+            case "say":
+                self.talk.say(words)
+                await self._answered(words)
+            case "say over it":  # over the reply to it, that is
+                self.talk.say(words)
+                await wait_for(lambda: any(words in one for one in self.talk.transcripts))
+            case "type":
+                await self.talk.type(words)
+                await self._answered(words)
+            case _:
+                if what == "note amid it":
+                    await self._tell(n, "say over it")
+                await self.talk.type(words, ask=False)
 
     async def _trim(self) -> None:
         context = self.talk.session.chat_ctx
@@ -61,22 +113,52 @@ class Run:
         self.said = [one for one in self.said if one not in gone]
         await self.talk.session.update_chat_ctx(llm.ChatContext(context.items[2:]))
 
+    async def _clear(self) -> None:
+        await self._rests()
+        self.said.clear()
+        await self.talk.session.update_chat_ctx(llm.ChatContext.empty())
+
+    async def _rests(self) -> None:
+        """Wait until what was said is there, so that it is known what is taken back."""
+        await wait_for(lambda: set(self.said) <= {text for _, text in told(self.talk.session)})
+        await both_rest(self.server)
+
     async def _disturb(self, what: str) -> None:
         behaviour = self.server.behaviour
-        if what == "refuse":
-            behaviour.refusals = [Refusal(code=1008)]
-        elif not self.server.is_connected:
+        match what:
+            case "slowly" | "quickly":
+                behaviour.piece_s = 0.02 if what == "slowly" else 0.0
+            case "refuse":
+                behaviour.refusals = [Refusal(code=1008)]
+            case "refuse 1011":
+                behaviour.refusals = [Refusal(code=1011, at="after_setup", times=2)]
+            case "expire":
+                self.server.frozen.clear()
+            case "unreachable":
+                behaviour.unreachable = 3
+            case "silent":
+                behaviour.silent_setups = 1
+            case _:
+                await self._disconnect(what)
+
+    async def _disconnect(self, what: str) -> None:
+        behaviour = self.server.behaviour
+        if not self.server.is_connected:
             return
-        elif what == "cut":
+        if what == "cut":
             behaviour.setup_s = 0.0
             self.server.now.cut()
         elif what == "away":
             behaviour.setup_s = 0.1
             self.server.now.cut()
+        elif what == "close 1007":
+            self.full_count += 1
+            if self.full_count <= FULL_MAX:
+                await self.server.now.close(1007, "Request contains an invalid argument.")
         elif what == "close 1011":
             await self.server.now.close(1011, "Deadline expired")
-        elif what == "go away":
-            await self.server.now.go_away(5.0)
+        else:
+            await self.server.now.go_away(0.0 if what == "go away at once" else 5.0)
 
     async def _use_tool(self, n: int, *, slow: bool) -> None:
         words = f'use look_up {{"word":"w{n}"}}'
@@ -91,6 +173,14 @@ class Run:
         await wait_for(lambda: any(f"found w{n}" in line[1] for line in told(self.talk.session)))
 
     async def _change(self, n: int, what: str) -> None:
+        if what == "trim":
+            await self._trim()
+        elif what == "clear":
+            await self._clear()
+        else:
+            await self._correct(n, what)
+
+    async def _correct(self, n: int, what: str) -> None:
         context = self.talk.session.chat_ctx.copy()
         own = [k for k, one in enumerate(context.items)
                if isinstance(one, llm.ChatMessage) and one.id.startswith("item_")]  # fmt: skip
@@ -126,17 +216,23 @@ async def run(steps: list[str], drops: list[tuple[int, bool]], when: int) -> Non
         handle_after_transcript=bool(when & 2),
         handle_before_turn_complete=bool(when & 4),
     )
-    async with serving(behaviour) as server, talking(server) as talk:
-        call = Run(server, talk)
-        for n, what in enumerate(steps):
-            await call.step(n, what)
-        behaviour.drops.clear()
-        behaviour.refusals.clear()
-        talk.say("the end")
-        call.said.append("the end")
-        await both_remember_but_the_trimmed(server, talk)
-        users = [text for role, text in told(talk.session) if role == "user"]
-        assert sorted(users) == sorted(call.said)
+    async with serving(behaviour) as server:
+        call = Run(server)
+        async with call.calling():
+            await play(call, steps)
+
+
+async def play(call: Run, steps: list[str]) -> None:
+    behaviour = call.server.behaviour
+    for n, what in enumerate(steps):
+        await call.step(n, what)
+    behaviour.drops.clear()
+    behaviour.refusals.clear()
+    call.talk.say("the end")
+    call.said.append("the end")
+    await both_remember_but_the_trimmed(call.server, call.talk)
+    users = [text for role, text in told(call.talk.session) if role == "user"]
+    assert sorted(users) == sorted(call.said)
 
 
 async def both_remember_but_the_trimmed(server: GeminiServer, talk: Talk) -> None:
@@ -156,12 +252,18 @@ async def both_remember_but_the_trimmed(server: GeminiServer, talk: Talk) -> Non
         await both_remember(server, talk, within_s=0.1)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
-    steps=st.lists(STEPS, min_size=1, max_size=10),
+CALLS = given(
+    steps=st.lists(STEPS, min_size=1, max_size=14),
     drops=st.lists(st.tuples(st.integers(1, 120), st.booleans()), max_size=3),
     when=st.integers(0, 7),
 )
+CALL_COUNT = int(os.environ.get("GEMINI_CALLS", "30"))
+"""``GEMINI_CALLS=5000 pytest tests/gemini/test_gemini_random_calls.py --timeout 7200`` for more."""
+
+
+@pytest.mark.timeout(max(60, CALL_COUNT * 3))
+@settings(max_examples=CALL_COUNT, deadline=None, suppress_health_check=list(HealthCheck))
+@CALLS
 def test_after_any_call_the_service_remembers_what_the_application_does(
     steps: list[str], drops: list[tuple[int, bool]], when: int
 ) -> None:

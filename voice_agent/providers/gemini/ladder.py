@@ -19,6 +19,10 @@ UNAVAILABLE = 1011
 NO_ACCESS = frozenset({400, 401, 403, 404})
 """Statuses of the HTTP upgrade: a wrong key, model or address."""
 STRIKES_MAX = 2
+NETWORK = frozenset({None, 1006})
+"""Nobody closed it: the session itself may be well."""
+AT_ONCE_MAX = 3
+"""After so many losses in a row each next attempt waits a little."""
 
 
 class Rung(IntEnum):
@@ -37,7 +41,7 @@ class Loss:
     rung: Rung
     code: int | None = None
     was_healthy: bool = False
-    """It delivered something after its setup."""
+    """It delivered something after its setup, or lived for a while."""
     silent: bool = False
     """The setup was not answered in time."""
 
@@ -53,30 +57,35 @@ class Next:
 class Ladder:
     """Goes down for one session."""
 
-    def __init__(self, *, give_up_s: float, steady_s: float, backoff: Backoff) -> None:
+    def __init__(
+        self, *, give_up_s: float, settled_s: float, steady_s: float, backoff: Backoff
+    ) -> None:
         self._give_up_s = give_up_s
+        self._settled_s = min(settled_s, give_up_s / 2)
         self._steady_s = steady_s
         self._backoff = backoff
         self._attempt = 0
         self._strikes = 0
         self._exhausted = 0
-        self._ever_healthy = False
+        self._ever_connected = False
         self.rung = Rung.RESUME
         """The first that has not been refused."""
         self.lost_at: float | None = None
-        """Since when nobody is connected."""
+        """When the loss began that no connection has ended since."""
 
     def away(self, now: float) -> None:
         """Nobody is connected from now on; the budget runs."""
         if self.lost_at is None:
             self.lost_at = now
 
-    def healthy(self, now: float, connected_at: float) -> None:
-        """A connection delivers; one that has for a while forgives what was before it."""
-        self.lost_at = None
-        self._attempt = self._strikes = 0
-        self._ever_healthy = True
-        if now - connected_at >= self._steady_s:
+    def lived(self, lived_s: float) -> None:
+        """A connection has come to its end. One of a moment does not end the loss before it: a
+        service that accepts and closes again and again is given up like one that refuses."""
+        self._ever_connected = True
+        if lived_s >= self._settled_s:
+            self.lost_at = None
+            self._attempt = self._strikes = 0
+        if lived_s >= self._steady_s:
             self._exhausted = 0
 
     def renewed(self) -> None:
@@ -86,7 +95,7 @@ class Ladder:
     def lost(self, loss: Loss, now: float) -> Next:
         """Decide after a loss."""
         self.away(now)
-        if loss.code in NO_ACCESS and not self._ever_healthy:
+        if loss.code in NO_ACCESS and not self._ever_connected:
             self.rung = Rung.FAILED
         elif loss.was_healthy:
             self._lost_in_mid_call(loss)
@@ -97,13 +106,15 @@ class Ladder:
             self._strikes += 1
             if self._strikes >= STRIKES_MAX:
                 self.rung = max(self.rung, Rung.FRESH)
-        return self._next(now, at_once=loss.was_healthy)
+        return self._next(now, at_once=loss.was_healthy and self._attempt < AT_ONCE_MAX)
 
     def _lost_in_mid_call(self, loss: Loss) -> None:
         """1007 of a healthy session is one message, or the whole context: resume, then go down."""
         if loss.code == CONTEXT:
             self.rung = Rung(min(self._exhausted, Rung.FAILED))
             self._exhausted += 1
+        elif loss.code not in NETWORK and self._attempt >= AT_ONCE_MAX:
+            self.rung = max(self.rung, Rung.FRESH)
 
     def _next(self, now: float, *, at_once: bool) -> Next:
         assert self.lost_at is not None

@@ -12,10 +12,31 @@ from google.auth.exceptions import GoogleAuthError
 from google.genai import types
 from google.genai.errors import APIError
 from google.genai.live import AsyncSession
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidStatus, WebSocketException
 
 FOREIGN = (APIError, WebSocketException, OSError, TimeoutError, ValueError, GoogleAuthError)
 """What a connection can fail with: google-genai, websockets, the network, its messages, keys."""
+
+
+class Unreadable(ValueError):
+    """A message that the plugin, or we, cannot deal with: the connection is given up for it."""
+
+
+def code_of(error: Exception) -> int | None:
+    """The close code, or the HTTP status of the upgrade."""
+    if isinstance(error, InvalidStatus):
+        return int(error.response.status_code)
+    received = getattr(error, "rcvd", None)
+    code = getattr(received, "code", None) or getattr(error, "code", None)
+    return code if isinstance(code, int) else None
+
+
+def seconds_of(text: str | None) -> float:
+    """Read a duration ("9.5s") as the API writes it; 0 for what cannot be read."""
+    try:
+        return float((text or "0").removesuffix("s"))
+    except ValueError:
+        return 0.0
 
 
 class Listening(Protocol):
@@ -48,6 +69,16 @@ class Link:
         self.connected_at = time.monotonic()
         self.heard_at = self.connected_at
         self.is_healthy = False
+        """Whether anything came."""
+
+    @property
+    def lived_s(self) -> float:
+        """How long it has been there, its setup not counted."""
+        return time.monotonic() - self.connected_at
+
+    def was_healthy(self, settled_s: float) -> bool:
+        """Whether it was of any use: it delivered something, or was there for a while."""
+        return self.is_healthy or self.lived_s >= settled_s
 
     async def receive(self) -> AsyncIterator[types.LiveServerMessage]:
         """Receive until the end of a turn, as google-genai does."""

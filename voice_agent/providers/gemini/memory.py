@@ -20,7 +20,7 @@ from voice_agent.providers.gemini.items import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amid:
-    """Told while a generation ran: the handle of that generation may be older than it."""
+    """Told while a generation ran: what that one says stands before it."""
 
     generation: int
     """How many generations had begun on the connection, that one included."""
@@ -61,6 +61,8 @@ class Memory:
     _known: dict[str, str] = field(default_factory=dict)
     """Key: fingerprint of what the service knows, in its order."""
     _amid: dict[str, Amid] = field(default_factory=dict)
+    _sure_from: dict[str, int] = field(default_factory=dict)
+    """Key: the generation at whose start the service had it for certain."""
     _unrecorded: set[str] = field(default_factory=set)
     _keys: set[str] = field(default_factory=set)
     _left_out: set[str] = field(default_factory=set)
@@ -70,6 +72,8 @@ class Memory:
     _generation: int = 0
     _generating: bool = False
     _resumed: bool = False
+    _cleared: bool = False
+    """The service must forget all it knows, and what is said meanwhile does not change that."""
     revision: int = 0
     """Changes whenever the difference may."""
 
@@ -101,6 +105,8 @@ class Memory:
         self._keys = keys
         if not keys:
             self._unrecorded.clear()
+            self._cleared = bool(self._known)
+            self.frozen = None
         after: str | None = None
         for one in self._want[self._newest_handed_over(keys) :]:
             if one.key is not None and one.key in self._unrecorded:
@@ -169,9 +175,11 @@ class Memory:
         start = self.frozen if resumed else None
         self._known = dict(start.known) if start else {}
         self._amid.clear()
+        self._sure_from.clear()
         self.open_calls = set(start.open_calls) if start else set()
         self._left_out.clear()
         self._generation, self._generating, self._resumed = 0, False, resumed
+        self._cleared = False
         self.revision += 1
         if not resumed:
             self.frozen = None
@@ -179,6 +187,8 @@ class Memory:
 
     def difference(self) -> Difference:
         """Compare the two. What was cut off the front (a trimmed window) is no difference."""
+        if self._cleared:
+            return Difference(rebuild="cleared")
         said = [one for one in self._want if one.key and one.key not in self._left_out]
         if len(said) >= len(self._known) and all(map(_is_same, said, self._known.items())):
             return Difference(tuple(said[len(self._known) :]))
@@ -230,6 +240,7 @@ class Memory:
         for one in items:
             assert one.key is not None
             self._known[one.key] = one.fingerprint
+            self._sure_from[one.key] = self._generation + 1 + ahead
             if ahead or self._generating:
                 self._amid[one.key] = Amid(generation=self._generation + ahead, ahead=ahead)
             self.open_calls.discard(one.key.removeprefix("out:"))
@@ -246,11 +257,26 @@ class Memory:
         self.open_calls.add(call_id)
         self._made_here.add(call_id)
 
+    def cancelled(self, call_ids: Iterable[str]) -> None:
+        """The service no longer waits for these: the caller has moved on. What they bring is told
+        in words, and asks for nothing."""
+        for call_id in call_ids:
+            self.open_calls.discard(call_id)
+            self._made_here.discard(call_id)
+            self.unanswered.discard(call_id)
+
     def generation_began(self) -> None:
         """The service began to hear or to speak."""
         self._generation += 1
         self._generating = True
         self.unanswered -= {call for call in self.unanswered if f"out:{call}" in self._known}
+
+    def interrupted(self) -> bool:
+        """It was cut short: by what was told before its first sign had arrived, if this is True."""
+        crossed = [key for key, at in self._sure_from.items() if at == self._generation]
+        for key in crossed:
+            self._sure_from[key] += 1
+        return bool(crossed)
 
     def generation_ended(self) -> None:
         """It came to an end."""
@@ -278,21 +304,24 @@ class Memory:
 
     # -- handles ---------------------------------------------------------------------------
 
-    def issued(self, handle: str, *, at: float, credits: Iterable[str] = ()) -> None:
-        """A handle arrived: it stands for what the service certainly knew when it made it.
+    def issued(self, handle: str, *, at: float, credits: Iterable[str] = ()) -> bool:
+        """A handle arrived: take it, if it is certain what it stands for.
 
-        ``credits`` are items of the running turn that it covers, though they are not complete here.
-        What was sent amid a generation is certain only once another one has begun: until then it
-        would be sent again.
+        Nothing acknowledges what was sent. Whether a handle covers it is certain once a generation
+        has begun that was not on its way already. Until then the handle before it is the better
+        one: what it lacks is known. ``credits`` are items of the running turn that it covers,
+        though they are not complete here.
         """
-        unsure = {key for key, one in self._amid.items() if one.generation >= self._generation}
-        sure = {key: fp for key, fp in self._known.items() if key not in unsure}
-        answered = {key.removeprefix("out:") for key in unsure}
+        if self._cleared or any(
+            sure_from > self._generation for sure_from in self._sure_from.values()
+        ):
+            return False
+        self._sure_from.clear()
         self.frozen = Frozen(
-            handle=handle, issued_at=at, known=sure, credits=frozenset(credits),
-            open_calls=frozenset(self.open_calls | (answered & self.calls.keys())),
-            tokens=self.tokens,
+            handle=handle, issued_at=at, known=dict(self._known), credits=frozenset(credits),
+            open_calls=frozenset(self.open_calls), tokens=self.tokens,
         )  # fmt: skip
+        return True
 
     def give_up_handle(self) -> None:
         """The service refuses it, or it is too old: never use it again."""

@@ -52,8 +52,10 @@ class Limits:
     """Longest wait for a reply that was asked for on a live connection."""
     silent_resume_s: float = 8.0
     """A resumed session that hears and does not answer for so long has lost its mind."""
+    settled_s: float = 2.0
+    """A connection that lived so long has ended the loss before it: the next has a budget anew."""
     steady_s: float = 30.0
-    """A connection that lived so long forgives the failures before it."""
+    """A connection that lived so long forgives a context that was full before it."""
     away_audio_s: float = 10.0
     """Sound kept while nobody is connected; the oldest goes first."""
     again_audio_s: float = 5.0
@@ -64,6 +66,8 @@ class Limits:
     """After that was refused: this much, and a summary in front."""
     forgot_below: float = 0.5
     """A resumed prompt smaller than this share of the last one has forgotten it."""
+    summarise_s: float = 5.0
+    """Longest wait for a summary; without one the oldest part is left out."""
     handles_s: float = 1.0
     """Longest wait for the store of handles."""
 

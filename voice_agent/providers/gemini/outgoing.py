@@ -11,6 +11,8 @@ from google.genai import types
 
 CHUNK_S = 0.05
 """The plugin cuts sound into chunks of 50 ms."""
+MARKS_MAX = 16
+"""Beginnings and ends of activity that wait; of more than these the oldest say nothing any more."""
 KEPT_S = 20.0
 """A longer utterance than this is recovered from its transcript, not from its sound."""
 
@@ -22,7 +24,9 @@ class Outgoing:
     away_audio_s: float
     _audio: deque[types.Blob] = field(default_factory=deque)
     _sent: deque[tuple[float, types.Blob]] = field(default_factory=deque)
-    _marks: deque[types.LiveClientRealtimeInput] = field(default_factory=deque)
+    _marks: deque[types.LiveClientRealtimeInput] = field(
+        default_factory=lambda: deque(maxlen=MARKS_MAX)
+    )
     _video: types.Blob | None = None
     dropped_chunks: int = 0
 
@@ -53,9 +57,10 @@ class Outgoing:
             return types.LiveClientRealtimeInput(video=picture)
         return None
 
-    def acted_on(self) -> None:
-        """The service has answered the sound it was sent."""
-        self._sent.clear()
+    def acted_on(self, until: float) -> None:
+        """The service has answered the sound that it was sent until then."""
+        while self._sent and self._sent[0][0] <= until:
+            self._sent.popleft()
 
     def reaches_back_to(self, instant: float) -> bool:
         """Whether everything sent since then is still here."""

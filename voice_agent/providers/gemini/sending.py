@@ -1,5 +1,6 @@
 """What goes out next on a connection: the difference first, then a request, then sound."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,8 +76,7 @@ class Sender:
         cut = items[: len(items) - len(kept)]
         turns: list[types.Content] = []
         if cut:
-            summary = await self._options.summarise([line(one.item, self._memory.calls)
-                                                     for one in cut])  # fmt: skip
+            summary = await self._summary_of(cut)
             self._memory.leave_out(cut)
             if summary:
                 turns.append(user_turn(FRAMED.format(f"What was said before: {summary}")))
@@ -87,6 +87,14 @@ class Sender:
             self._memory.sent(kept)
             self._told(kept, asks=asks and not self._accepts.initial_history)
         return bool(cut)
+
+    async def _summary_of(self, items: Sequence[Wanted]) -> str:
+        lines = [line(one.item, self._memory.calls) for one in items]
+        try:
+            async with asyncio.timeout(self._limits.summarise_s):
+                return await self._options.summarise(lines)
+        except TimeoutError:
+            return ""
 
     async def send_next(self, link: Link, tools: ToolManner) -> bool:
         """Send one message; False when there is nothing that may be sent now."""

@@ -7,7 +7,6 @@ message leaves nothing half done: what the service lacks is computed when it can
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Coroutine
@@ -18,21 +17,23 @@ from typing import TYPE_CHECKING, Any
 from google.genai import types
 from livekit.agents import APIConnectionError, llm
 from livekit.agents.types import NOT_GIVEN, NotGivenOr
-from livekit.agents.utils import aio, is_given
+from livekit.agents.utils import aio, is_given, shortuuid
 from livekit.plugins.google.realtime import realtime_api
-from websockets.exceptions import InvalidStatus
 
 from voice_agent.aio.backoff import Backoff
 from voice_agent.providers.gemini import saved
+from voice_agent.providers.gemini.incoming import Incoming
 from voice_agent.providers.gemini.items import is_service_made
+from voice_agent.providers.gemini.keeping import HandleKeeper
 from voice_agent.providers.gemini.ladder import Ladder, Loss, Rung
-from voice_agent.providers.gemini.link import FOREIGN, Link
+from voice_agent.providers.gemini.link import FOREIGN, Link, Unreadable, code_of, seconds_of
 from voice_agent.providers.gemini.memory import Memory
 from voice_agent.providers.gemini.models import accepts
 from voice_agent.providers.gemini.options import Outcome
 from voice_agent.providers.gemini.outgoing import Outgoing
 from voice_agent.providers.gemini.replies import EXPECTED_S, Asked, Replies, request
 from voice_agent.providers.gemini.sending import Sender, ToolManner
+from voice_agent.providers.gemini.switching import Switch
 from voice_agent.providers.gemini.watching import START, Watch
 
 if TYPE_CHECKING:
@@ -67,19 +68,28 @@ class RealtimeSession(realtime_api.RealtimeSession):
         )  # fmt: skip
         self._ladder = Ladder(
             give_up_s=limits.give_up_s,
+            settled_s=limits.settled_s,
             steady_s=limits.steady_s,
             backoff=Backoff(base_s=limits.backoff_s, cap_s=limits.backoff_cap_s),
         )
         self._watch = Watch(limits)
+        self._switch = Switch(
+            memory=self._memory, sender=self._sender, replies=self._replies, watch=self._watch
+        )
+        self._incoming = Incoming(
+            memory=self._memory, outgoing=self._outgoing, replies=self._replies,
+            watch=self._watch, parsing=self, on_renewed=self._renewed,
+        )  # fmt: skip
+        self._keeper = HandleKeeper(
+            options.handles, timeout_s=limits.handles_s, valid_s=self._accepts.handle_valid_s,
+            payload=self.save,
+        )  # fmt: skip
         self._link: Link | None = None
         self._wake = asyncio.Event()
-        self._config = 0
-        self._config_used = 0
-        self._storing: asyncio.Task[None] | None = None
-        self._unstored: bytes | None = None
         self._failed: Exception | None = None
         self._sound_from = 0.0
         super().__init__(realtime_model)
+        self._main_atask.add_done_callback(self._ended)
         # the plugin shares its options among sessions: instructions of one would reach another
         self._opts = replace(self._opts)
         self._where = "|".join(
@@ -160,9 +170,7 @@ class RealtimeSession(realtime_api.RealtimeSession):
         """End the session; the newest handle is kept."""
         self._replies.cancel("session closed")
         await super().aclose()
-        if self._storing is not None:
-            await asyncio.wait({self._storing}, timeout=self._limits.handles_s)
-            await aio.cancel_and_wait(self._storing)
+        await self._keeper.aclose()
 
     # -- the life of connections -----------------------------------------------------------
 
@@ -188,7 +196,7 @@ class RealtimeSession(realtime_api.RealtimeSession):
     async def _live(self, rung: Rung, *, is_first: bool) -> tuple[Exception, Loss] | None:
         """Connect and serve. None: left on purpose; else how the connection was lost."""
         rung = self._choose(rung)
-        self._config_used = self._config
+        self._switch.connecting()
         link: Link | None = None
         began = time.monotonic()
         try:
@@ -196,21 +204,21 @@ class RealtimeSession(realtime_api.RealtimeSession):
                 link = await self._open(stack, rung)
                 await self._serve(link, rung, is_first=is_first)
         except FOREIGN as exc:
-            healthy = link is not None and link.is_healthy
+            healthy = link is not None and link.was_healthy(self._limits.settled_s)
             silent = isinstance(exc, TimeoutError) and link is None
             log.warning(
                 "gemini connection lost",
                 extra={
                     "op": rung.name.lower(),
-                    "code": _code(exc),
+                    "code": code_of(exc),
                     "error_type": type(exc).__name__,
                     "duration_ms": round(1000 * (time.monotonic() - began)),
                 },
             )
             if healthy:
-                self._watch.cause = f"lost ({_code(exc) or type(exc).__name__})"
+                self._watch.cause = f"lost ({code_of(exc) or type(exc).__name__})"
                 self._emit_error(exc, recoverable=True)
-            return exc, Loss(rung=rung, code=_code(exc), was_healthy=healthy, silent=silent)
+            return exc, Loss(rung=rung, code=code_of(exc), was_healthy=healthy, silent=silent)
         return None
 
     def _choose(self, rung: Rung) -> Rung:
@@ -259,7 +267,9 @@ class RealtimeSession(realtime_api.RealtimeSession):
             if sending.done() and sending.exception() is not None:
                 await asyncio.wait({receiving}, timeout=CODE_WAIT_S)
             if self._session_error is not None:
-                raise self._session_error
+                if isinstance(self._session_error, FOREIGN):
+                    raise self._session_error
+                raise Unreadable(type(self._session_error).__name__) from self._session_error
             if sending.done():
                 sending.result()
         finally:
@@ -271,6 +281,7 @@ class RealtimeSession(realtime_api.RealtimeSession):
         """Nobody is connected any more: from here on everything waits for the next connection."""
         if self._link is None:
             return
+        self._ladder.lived(self._link.lived_s)
         self._link = None
         self._active_session = None
         self._session_should_close.set()
@@ -284,18 +295,19 @@ class RealtimeSession(realtime_api.RealtimeSession):
     def _unhear(self) -> bool:
         """Words without an answer, whose sound is still here, are heard anew: not half, not twice.
 
-        Unless the newest handle covers them: then the service has them in full.
+        Else they are told as they were transcribed.
         """
         generation = self._current_generation
-        if generation is None or generation._done or self._watch.has_output:
+        if (
+            generation is None
+            or generation._done
+            or self._watch.has_output
+            or not generation.input_transcription
+        ):
             return False
         since = generation._created_timestamp - time.time() + time.monotonic() - BEFORE_WORDS_S
-        if (
-            not generation.input_transcription
-            or self._memory.covers(generation.input_id)
-            or not self._outgoing.reaches_back_to(since)
-        ):
-            self._sound_from = time.monotonic()
+        if not self._outgoing.reaches_back_to(since):
+            self._sound_from = self._watch.transcribed_at
             return False
         self._sound_from = since
         generation.input_transcription = ""
@@ -315,15 +327,14 @@ class RealtimeSession(realtime_api.RealtimeSession):
         is_told = False
         while True:
             self._wake.clear()
-            if self._is_time_to_leave(link):
+            if self._switch.is_due(time.monotonic(), link):
                 return
-            if await self._sender.send_next(link, self._tool_manner()):
-                continue
             if not is_told and not self._sender.difference().items:
                 is_told = True
                 if not is_first or self._watch.cause != START:
                     self._tell_outcome(link, summarised=summarised)
-            await self._wait(link)
+            if not await self._sender.send_next(link, self._tool_manner()):
+                await self._wait(link)
 
     async def _wait(self, link: Link) -> None:
         due_s = self._watch.due_s(time.monotonic(), link.heard_at)
@@ -333,48 +344,12 @@ class RealtimeSession(realtime_api.RealtimeSession):
             async with asyncio.timeout(due_s):
                 await self._wake.wait()
 
-    def _is_time_to_leave(self, link: Link) -> bool:
-        """Between turns for what can wait; at once when the service is about to close."""
-        now = time.monotonic()
-        if self._watch.settle(now, link.heard_at):
-            self._memory.generation_ended()
-        reason = self._reason_to_leave(now)
-        if reason is None:
-            return False
-        if not self._watch.must_leave(now) and not self._is_quiet(now, link, reason):
-            return False
-        self._watch.cause = reason
-        if reason in {"forgot", "mute"}:
-            self._memory.give_up_handle()
-        return True
-
-    def _reason_to_leave(self, now: float) -> str | None:
-        if (reason := self._watch.reason(now)) is not None:
-            return reason
-        if self._config != self._config_used:
-            return "configuration"
-        return self._sender.difference().rebuild
-
-    def _is_quiet(self, now: float, link: Link, reason: str) -> bool:
-        if reason == "mute":
-            return True
-        # what must be told anew cannot be sent here: only tools that still run are waited for
-        anew = self._sender.difference().rebuild is not None
-        waits = self._memory.has_running_calls if anew else bool(self._memory.open_calls)
-        return (
-            not self._memory.is_generating
-            and not waits
-            and not self._replies.is_awaited
-            and self._replies.due == "none"
-            and (now - link.heard_at >= self._limits.quiet_s or not link.is_healthy)
-        )
-
     def _give_up(self, error: Exception) -> None:
         self._failed = error
         log.error("gemini session given up",
-                  extra={"code": _code(error), "error_type": type(error).__name__})  # fmt: skip
+                  extra={"code": code_of(error), "error_type": type(error).__name__})  # fmt: skip
         self._options.on_outcome(
-            Outcome(kind="failed", cause=str(_code(error) or type(error).__name__))
+            Outcome(kind="failed", cause=str(code_of(error) or type(error).__name__))
         )
         self._replies.fail(llm.RealtimeError("the connection to Gemini could not be renewed"))
         final = APIConnectionError("Gemini Live could not be reached again: the session is over")
@@ -399,21 +374,17 @@ class RealtimeSession(realtime_api.RealtimeSession):
         self._options.on_outcome(outcome)
         self.emit("session_reconnected", llm.RealtimeSessionReconnectedEvent())
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Whatever ends it otherwise than by ``aclose`` is told like a service that is gone."""
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception) and not self._msg_ch.closed:
+            self._give_up(error)
+
     # -- what comes in ---------------------------------------------------------------------
 
     def before(self, message: types.LiveServerMessage) -> None:
         """Look at a message before the plugin acts on it."""
-        now = time.monotonic()
-        if self._link is not None:
-            self._ladder.healthy(now, self._link.connected_at)
-        for call in (message.tool_call.function_calls or []) if message.tool_call else []:
-            if call.id:
-                arguments = json.dumps(call.args)
-                self._memory.called(call.id, call.name or "", arguments)
-        usage = message.usage_metadata
-        if usage is not None and usage.prompt_token_count:
-            self._watch.counted(usage.prompt_token_count)
-            self._memory.tokens = usage.prompt_token_count
+        self._incoming.before(message)
 
     def after(
         self,
@@ -421,21 +392,7 @@ class RealtimeSession(realtime_api.RealtimeSession):
         update: types.LiveServerSessionResumptionUpdate | None,
     ) -> None:
         """Look again, when the plugin has acted on it."""
-        content = message.server_content
-        if content is not None and (content.model_turn or _said(content)):
-            if not self._watch.has_output:
-                self._watch.has_output = True
-                self._outgoing.acted_on()
-            self._replies.due = "rest"
-        if message.tool_call:
-            self._outgoing.acted_on()
-            self._turn_over(time.monotonic(), handle_due=False)
-        elif content is not None and (content.turn_complete or content.generation_complete):
-            self._replies.due = "none"
-            if content.turn_complete:
-                self._turn_over(time.monotonic(), handle_due=True)
-        if update is not None and update.resumable and update.new_handle:
-            self._issued(update.new_handle)
+        self._incoming.after(message, update)
         self._wake.set()
 
     def broken(self, error: Exception) -> None:
@@ -443,31 +400,28 @@ class RealtimeSession(realtime_api.RealtimeSession):
         self._session_error = error
         self._left()
 
-    def _turn_over(self, now: float, *, handle_due: bool) -> None:
-        self._replies.due = "none"
-        self._watch.turn_over(now, handle_due=handle_due)
-        if not handle_due:
-            self._memory.generation_ended()
+    @property
+    def generation(self) -> realtime_api._ResponseGeneration | None:
+        """The turn that runs, or ran last."""
+        return self._current_generation
 
-    def _issued(self, handle: str) -> None:
-        credited: set[str] = set()
-        generation = self._current_generation
-        if generation is not None and not generation._done:
-            if generation.input_transcription:
-                credited.add(generation.input_id)
-            if generation._completed_timestamp is not None:
-                credited.add(generation.response_id)
-        self._memory.issued(handle, at=time.time(), credits=credited)
-        if self._watch.handle_came():
-            self._memory.generation_ended()
+    @property
+    def rejects_calls(self) -> bool:
+        """Whether the plugin answers tool calls by itself: the model may use none."""
+        return bool(self._opts.tool_choice == "none")
+
+    def named(self) -> str:
+        """Make the id of a call that came without one, as the plugin does."""
+        call_id = shortuuid("fnc-call-")
+        self._synthetic_call_ids.add(call_id)
+        return call_id
+
+    def _renewed(self) -> None:
         self._ladder.renewed()
-        self._store()
+        self._keeper.keep()
 
     def _start_new_generation(self) -> None:
-        asked = self._pending_generation_fut is not None
-        self._memory.generation_began()
-        self._watch.generation_began(time.monotonic())
-        self._replies.began(by_request=asked)
+        self._incoming.generation_began(asked=self._pending_generation_fut is not None)
         super()._start_new_generation()
 
     def _mark_current_generation_done(self) -> None:
@@ -476,6 +430,8 @@ class RealtimeSession(realtime_api.RealtimeSession):
             return
         spoken = bool(generation.input_transcription)
         super()._mark_current_generation_done()
+        if spoken:  # from here on the words count, and not their sound
+            self._outgoing.acted_on(self._watch.transcribed_at)
         # the plugin adds what was said to its own context: ours is the ledger
         items, self._chat_ctx = self._chat_ctx.items, llm.ChatContext.empty()
         for item in items:
@@ -483,7 +439,7 @@ class RealtimeSession(realtime_api.RealtimeSession):
                 self._memory.came(item, connected=self._link is not None, spoken=spoken)
 
     def _handle_go_away(self, go_away: types.LiveServerGoAway) -> None:
-        left_s = _seconds(go_away.time_left)
+        left_s = seconds_of(go_away.time_left)
         log.info("gemini will close the connection", extra={"left_s": left_s})
         self._watch.leave_by(time.monotonic(), left_s)
         self._wake.set()
@@ -503,7 +459,7 @@ class RealtimeSession(realtime_api.RealtimeSession):
         if on_error:
             self._session_should_close.set()
             return
-        self._config += 1
+        self._switch.configured()
         self._wake.set()
 
     def _build_connect_config(self) -> types.LiveConnectConfig:
@@ -532,51 +488,11 @@ class RealtimeSession(realtime_api.RealtimeSession):
     # -- another process -------------------------------------------------------------------
 
     async def _take_saved(self) -> None:
-        payload = self._resume
-        if payload is None and self._options.handles is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.handles_s):
-                    payload = await self._options.handles.take()
+        payload = self._resume if self._resume is not None else await self._keeper.take()
         if payload:
             usable = saved.restore(payload, self._memory, where=self._where)
             self._watch.cause = "another process" if usable else "saved state of no use"
 
-    def _store(self) -> None:
-        if self._options.handles is None:
-            return
-        self._unstored = self.save()
-        if self._storing is None or self._storing.done():
-            self._storing = _task(self._keep_stored(), "gemini-handles")
-
-    async def _keep_stored(self) -> None:
-        handles = self._options.handles
-        while handles is not None and self._unstored is not None:
-            payload, self._unstored = self._unstored, None
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.handles_s):
-                    await handles.save(payload, self._accepts.handle_valid_s)
-
 
 def _task(work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
     return asyncio.create_task(work, name=name)
-
-
-def _said(content: types.LiveServerContent) -> bool:
-    return content.output_transcription is not None and bool(content.output_transcription.text)
-
-
-def _seconds(text: str | None) -> float:
-    """Read a duration ("9.5s") as the API writes it; 0 for what cannot be read."""
-    try:
-        return float((text or "0").removesuffix("s"))
-    except ValueError:
-        return 0.0
-
-
-def _code(error: Exception) -> int | None:
-    """The close code, or the HTTP status of the upgrade."""
-    if isinstance(error, InvalidStatus):
-        return int(error.response.status_code)
-    received = getattr(error, "rcvd", None)
-    code = getattr(received, "code", None) or getattr(error, "code", None)
-    return code if isinstance(code, int) else None

@@ -9,6 +9,8 @@ FORGET_FROM_TOKENS = 40
 LEAVE_MARGIN_S = 1.0
 """Before the service closes by itself; or a fifth of what is left, if that is less."""
 
+ANSWERS_S = 0.3
+"""An utterance ends with a pause of more than this before it is answered."""
 
 START = "start"
 """The cause of a first connection: nothing was lost."""
@@ -22,6 +24,10 @@ class Watch:
     cause: str = START
     away_since: float | None = None
     has_output: bool = False
+    transcribed_at: float = 0.0
+    """When the service last showed that it hears."""
+    was_asked: bool = False
+    """Whether the running generation answers a request, and not the caller's voice."""
     _verify_against: int = 0
     _forgot: bool = False
     _leave_by: float | None = None
@@ -43,14 +49,18 @@ class Watch:
         if before >= FORGET_FROM_TOKENS and tokens < before * self.limits.forgot_below:
             self._forgot = True
 
-    def generation_began(self, now: float) -> None:
+    def generation_began(self, now: float, *, was_asked: bool) -> None:
         """It hears or speaks."""
+        self.was_asked = was_asked
         self.has_output = self._handle_due = False
         self._heard_at = now
 
-    def turn_over(self, now: float, *, handle_due: bool) -> None:
+    def acted_on_until(self, now: float) -> float:
+        """Which sound the running generation answers: what was sent until then."""
+        return self.transcribed_at if self.was_asked else max(self.transcribed_at, now - ANSWERS_S)
+
+    def turn_over(self, *, handle_due: bool) -> None:
         """A turn is over; its handle is still to come."""
-        del now
         self._handle_due = handle_due
         self._heard_at = None
         self._resumed = False
