@@ -131,6 +131,14 @@ def ends_twice(asked: Asked, send: Send) -> Answer:
     return answer
 
 
+def takes_known_fields_alone(asked: Asked, send: Send) -> Answer:
+    """Refuse an end that says more than why and when."""
+    known = {"reason", "at", "last_ordinal"}
+    if asked.is_("POST", "/end") and not asked.json.keys() <= known:
+        return made_up(400)
+    return send(asked)
+
+
 def sorts_by_arrival(asked: Asked, send: Send) -> Answer:
     """List messages in the order in which they came."""
     answer = send(asked)

@@ -70,6 +70,7 @@ CAUGHT: list[tuple[Break, Proof, dict[str, object]]] = [
      test_writers.test_an_older_writer_is_superseded_once_a_newer_one_holds_the_lease, {}),
     (breaks.renews_for("ended"), test_writers.test_an_end_releases_the_lease_at_once, {}),
     (breaks.ends_twice, test_writers.test_the_first_end_wins_and_repeats_answer_200, {}),
+    (breaks.takes_known_fields_alone, test_writers.test_an_end_may_say_what_was_used_up, {}),
     (breaks.refuses_the_dead(),
      test_writers.test_late_events_of_an_ended_writer_are_stored_in_their_place, {}),
     (breaks.resolves_anew, test_sessions.test_resolving_a_key_gets_or_creates, {}),

@@ -101,6 +101,17 @@ def test_the_first_end_wins_and_repeats_answer_200(log: Log) -> None:
     assert [(e["reason"], e["writer_id"]) for e in ends] == [("first", "w")]
 
 
+def test_an_end_may_say_what_was_used_up(log: Log) -> None:
+    """An end is taken with its usage, whether or not this backend adds it up.
+    Otherwise the call never ends: its outbox stays, and the relay comes back for ever."""
+    log.register("w")
+    counts = {"requests": 1, "audio_s": 2.5}
+    used = {"service": "stt", "provider": "local", "model": "m", "counts": counts}
+    ok(log.end("w", usage=[used]))
+    ended = log.events(kinds="call_ended")
+    assert [each.get("usage", [used]) for each in ended] == [[used]]
+
+
 def test_open_turns_of_an_ended_writer_are_closed_as_abandoned(log: Log) -> None:
     """A turn left open is closed as abandoned when its writer ends.
     Otherwise a turn cut short by a crash is never counted, and its words are in no version."""

@@ -8,6 +8,8 @@ reported is lost: what was spent since the last turn ended.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+MOST = 2**53 - 1
+"""What JSON carries whole; a report above it, or of what is no number, is a provider's mistake."""
 Counts = Mapping[str, float]
 """How much of what: the name ends in its unit (``_tokens``, ``_s``), or is a plain count."""
 
@@ -32,7 +34,7 @@ class Spending:
         """Take what a provider reports of one request."""
         counts = self._counts.setdefault((usage.service, usage.provider, usage.model), {})
         for name, value in usage.counts.items():
-            if value > 0:
+            if 0 < value <= MOST:
                 counts[name] = round(counts.get(name, 0) + value, 6)
 
     def take(self) -> tuple[Usage, ...] | None:

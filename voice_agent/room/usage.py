@@ -9,6 +9,7 @@ from livekit.agents import metrics as lk
 from voice_agent.domain.usage import Usage
 
 UNNAMED = "unknown"
+NAME_MAX = 256
 
 
 def usage_of(report: lk.AgentMetrics) -> Usage | None:
@@ -46,10 +47,15 @@ def _usage(service: str, report: Billed, counts: dict[str, float]) -> Usage | No
     named = report.metadata
     return Usage(
         service=service,
-        provider=(named and named.model_provider) or UNNAMED,
-        model=(named and named.model_name) or UNNAMED,
+        provider=_name(named.model_provider if named else None),
+        model=_name(named.model_name if named else None),
         counts={name: value for name, value in counts.items() if value},
     )
+
+
+def _name(given: str | None) -> str:
+    """Return a name that every backend takes (docs/events.md)."""
+    return (given or UNNAMED).replace("\0", "")[:NAME_MAX] or UNNAMED
 
 
 def _of_llm(report: lk.LLMMetrics) -> dict[str, float]:

@@ -59,5 +59,18 @@ def test_every_stored_version_is_still_read(path: Path) -> None:
     assert not isinstance(event.body, Unknown)
 
 
+def test_what_was_used_up_makes_the_round_trip() -> None:
+    frozen = (CORPUS / "v1.turn_ended.usage.json").read_bytes()
+    event = decode_event(frozen)
+    assert isinstance(event.body, TurnEnded)
+    assert [(one.service, one.counts["requests"]) for one in event.body.usage or ()] == [
+        ("llm", 1),
+        ("stt", 1),
+    ]
+    assert decode_event(encode_event(event)) == event
+    plain = Event(event_id=EventId("e"), ordinal=1, at=AT, body=TurnEnded(outcome="completed"))
+    assert b"usage" not in encode_event(plain)
+
+
 def test_the_corpus_has_every_kind_of_version_1() -> None:
     assert {path.stem.split(".")[1] for path in CORPUS.glob("v1.*.json")} == set(KINDS)

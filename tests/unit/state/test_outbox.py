@@ -20,6 +20,7 @@ from tests.support.waiting import wait_until
 from voice_agent.aio.clock import SystemClock
 from voice_agent.domain.errors import NewerFormat, OutboxFull, UnreadableRecord
 from voice_agent.domain.ids import ConversationId, WriterId
+from voice_agent.domain.usage import Usage
 from voice_agent.state import frames
 from voice_agent.state.acks import Ack, ack_of, write_ack
 from voice_agent.state.frames import Frame, FrameType
@@ -312,3 +313,14 @@ def test_the_frozen_outbox_of_version_1_is_still_read() -> None:
     items = [i for i in frames.read(corpus.read_bytes(), final=True) if isinstance(i, Frame)]
     assert [item.type for item in items] == [1, 3, 2, 2, 2, 4]
     assert header_of(items[0].payload, source="corpus").key == "room-x"
+    ended = msgspec.json.decode(items[-1].payload, type=Ended)
+    assert (ended.reason, ended.last_ordinal, ended.usage) == ("caller_left", 3, None)
+
+
+def test_the_frozen_end_that_says_what_was_used_up_is_still_read() -> None:
+    corpus = Path(__file__).parents[2] / "corpus" / "outbox" / "v1.w2.outbox"
+    items = [i for i in frames.read(corpus.read_bytes(), final=True) if isinstance(i, Frame)]
+    assert [item.type for item in items] == [1, 2, 4]
+    ended = msgspec.json.decode(items[-1].payload, type=Ended)
+    heard = Usage(service="stt", provider="p", model="m", counts={"audio_s": 2.5})
+    assert ended.usage == (heard,)
