@@ -67,6 +67,25 @@ def test_the_oldest_go_and_what_was_kept_for_good_stays(log: Log) -> None:
     assert ok(log.http.get(f"{log.path}/search", params={"q": "word5"}))["items"] == []
 
 
+def test_what_was_used_up_stays_when_the_events_that_said_so_have_gone(log: Log) -> None:
+    log.register("w")
+    counts = {"requests": 1.0, "audio_s": 2.5}
+    used = {"service": "stt", "provider": "p", "model": "m", "counts": counts}
+    ends = [
+        event(n, "turn_ended", turn_id=f"t{n}", outcome="completed", usage=[used])
+        for n in range(1, 21)
+    ]
+    log.store("w", *ends, *batch(21, 40))
+    log.end("w")
+    eventually(lambda: len(ids(log)) <= 12)
+    assert log.events(kind="turn_ended") == []
+    log.store("w", *ends)
+    shown = ok(log.http.get(f"{log.path}/usage"))
+    total = {"requests": 20, "audio_s": 50}
+    assert [each["counts"] for each in shown["items"]] == [total]
+    assert [each["counts"] for each in shown["calls"][0]["items"]] == [total]
+
+
 def test_a_running_session_is_whole_and_goes_once_it_has_ended(log: Log) -> None:
     log.register("w")
     log.store("w", *batch(1, 30))

@@ -73,7 +73,7 @@ def test_what_is_left_at_the_end_is_in_call_ended(log: Log) -> None:
     log.register("w")
     left = spent("stt", audio_s=2.5)
     ok(log.end("w", usage=[left]))
-    (last,) = log.events(kinds="call_ended")
+    (last,) = log.events(kind="call_ended")
     assert last["usage"] == [left]
     assert usage(log)["items"] == [left]
 
@@ -93,7 +93,7 @@ def test_what_a_writer_says_at_its_end_counts_once_also_when_another_ended_it_be
 def test_an_end_without_usage_says_nothing_of_it(log: Log) -> None:
     log.register("w")
     ok(log.end("w"))
-    (last,) = log.events(kinds="call_ended")
+    (last,) = log.events(kind="call_ended")
     assert "usage" not in last
     assert usage(log) == {"items": [], "calls": [], "next": None}
 
@@ -103,7 +103,7 @@ def test_a_fork_has_spent_nothing_and_shows_what_was(log: Log) -> None:
     log.store("w", ended(1, spent(requests=1)))
     made = ok(log.http.post(f"{log.path}/fork", json={}))
     copy = Log(log.http, made["id"])
-    assert copy.events(kinds="turn_ended")[0]["usage"] == [spent(requests=1)]
+    assert copy.events(kind="turn_ended")[0]["usage"] == [spent(requests=1)]
     assert usage(copy)["items"] == []
 
 

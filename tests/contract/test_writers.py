@@ -108,7 +108,7 @@ def test_an_end_may_say_what_was_used_up(log: Log) -> None:
     counts = {"requests": 1, "audio_s": 2.5}
     used = {"service": "stt", "provider": "local", "model": "m", "counts": counts}
     ok(log.end("w", usage=[used]))
-    ended = log.events(kinds="call_ended")
+    ended = log.events(kind="call_ended")
     assert [each.get("usage", [used]) for each in ended] == [[used]]
 
 
