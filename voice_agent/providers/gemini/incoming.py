@@ -13,7 +13,7 @@ from livekit.plugins.google.realtime.realtime_api import _ResponseGeneration
 
 from voice_agent.providers.gemini.memory import Memory
 from voice_agent.providers.gemini.outgoing import Outgoing
-from voice_agent.providers.gemini.replies import Replies
+from voice_agent.providers.gemini.replies import Due, Replies
 from voice_agent.providers.gemini.watching import Watch
 
 
@@ -48,7 +48,7 @@ class Incoming:
         self._watch = watch
         self._parsing = parsing
         self._on_renewed = on_renewed
-        self._owes_answer = False
+        self._owed: Due = "none"
 
     def before(self, message: types.LiveServerMessage) -> None:
         """Look at a message before the plugin acts on it."""
@@ -87,18 +87,16 @@ class Incoming:
 
     def generation_began(self, *, asked: bool) -> None:
         """The service began to hear or to speak."""
-        self._memory.generation_began()
-        was_asked = asked or self._replies.is_expected
-        self._watch.generation_began(time.monotonic(), was_asked=was_asked)
+        now = time.monotonic()
+        self._memory.generation_began(now)
+        self._watch.generation_began(now, was_asked=asked or self._replies.is_expected)
         self._replies.began(by_request=asked)
 
     def _interrupted(self) -> None:
         generation = self._parsing.generation
-        crossed = self._memory.interrupted()
-        if generation is None or generation._done or self._watch.has_output:
-            return
-        # nobody spoke over the caller's words: what we told has stopped the answer to them
-        self._owes_answer = crossed and bool(generation.input_transcription)
+        if self._memory.interrupted() and generation is not None and not generation._done:
+            # nobody spoke over it: what we told has stopped the answer, or the rest of it
+            self._owed = "rest" if self._watch.has_output else "whole"
 
     def _heard_or_said(self, content: types.LiveServerContent) -> None:
         now = time.monotonic()
@@ -115,8 +113,8 @@ class Incoming:
 
     def _turn_over(self, *, handle_due: bool) -> None:
         self._replies.due = "none"
-        if self._owes_answer:
-            self._owes_answer, self._replies.owed = False, "whole"
+        if self._owed != "none":
+            self._replies.owed, self._owed = self._owed, "none"
         self._watch.turn_over(handle_due=handle_due)
         if not handle_due:
             self._memory.generation_ended()

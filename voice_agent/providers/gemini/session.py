@@ -32,9 +32,10 @@ from voice_agent.providers.gemini.models import accepts
 from voice_agent.providers.gemini.options import Outcome
 from voice_agent.providers.gemini.outgoing import Outgoing
 from voice_agent.providers.gemini.replies import EXPECTED_S, Asked, Replies, request
+from voice_agent.providers.gemini.reporting import Report
 from voice_agent.providers.gemini.sending import Sender, ToolManner
 from voice_agent.providers.gemini.switching import Switch
-from voice_agent.providers.gemini.watching import START, Watch
+from voice_agent.providers.gemini.watching import Watch
 
 if TYPE_CHECKING:
     from voice_agent.providers.gemini.model import RealtimeModel
@@ -321,18 +322,18 @@ class RealtimeSession(realtime_api.RealtimeSession):
 
     async def _keep_up(self, link: Link, rung: Rung, *, is_first: bool) -> None:
         """Send whatever the service lacks, until there is a reason to leave."""
-        summarised = False
+        report = Report(
+            link, memory=self._memory, sender=self._sender, watch=self._watch, is_first=is_first
+        )
         if not link.resumed:
-            summarised = await self._sender.seed(link, rung)
-        is_told = False
+            report.summarised = await self._sender.seed(link, rung)
         while True:
             self._wake.clear()
-            if self._switch.is_due(time.monotonic(), link):
+            now = time.monotonic()
+            if self._switch.is_due(now, link):
                 return
-            if not is_told and not self._sender.difference().items:
-                is_told = True
-                if not is_first or self._watch.cause != START:
-                    self._tell_outcome(link, summarised=summarised)
+            if (outcome := report.outcome(now)) is not None:
+                self._renewed_with(outcome)
             if not await self._sender.send_next(link, self._tool_manner()):
                 await self._wait(link)
 
@@ -357,20 +358,13 @@ class RealtimeSession(realtime_api.RealtimeSession):
         if not self._options.on_failed(final):
             self._emit_error(final, recoverable=False)
 
-    def _tell_outcome(self, link: Link, *, summarised: bool) -> None:
-        count = self._sender.sent_count
-        kind = "reseeded" if not link.resumed else "resynced" if count else "resumed"
-        since = self._watch.away_since
-        outcome = Outcome(
-            kind=kind,  # type: ignore[arg-type]
-            cause=self._watch.cause,
-            sent_count=count,
-            tokens_spared=self._memory.tokens if link.resumed else 0,
-            took_s=time.monotonic() - since if since is not None else 0.0,
-            summarised=summarised,
-        )
-        log.info("gemini session renewed",
-                 extra={"outcome": kind, "cause": outcome.cause, "count": count})  # fmt: skip
+    def _renewed_with(self, outcome: Outcome) -> None:
+        log.info(
+            "gemini session renewed",
+            extra={
+                "outcome": outcome.kind, "cause": outcome.cause, "count": outcome.sent_count
+            },
+        )  # fmt: skip
         self._options.on_outcome(outcome)
         self.emit("session_reconnected", llm.RealtimeSessionReconnectedEvent())
 
