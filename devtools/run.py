@@ -81,7 +81,6 @@ def _plan(folder: Path, held: Secrets, *, on_postgres: bool, with_gemini: bool) 
         place=place,
         livekit=LiveKitConfig(
             port=ports.near(7880, what="LiveKit"),
-            tcp_port=ports.near(7881, what="LiveKit's media over TCP"),
             udp_port=ports.near(7882, what="LiveKit's media over UDP", udp=True),
             key=held.livekit_key,
             secret=held.livekit_secret,

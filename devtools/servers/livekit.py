@@ -19,7 +19,6 @@ class LiveKitConfig:
     """
 
     port: int
-    tcp_port: int
     udp_port: int
     key: str = "throughline"
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
@@ -32,7 +31,6 @@ class LiveKitConfig:
         """Return a configuration for a test."""
         return cls(
             port=ports.free(),
-            tcp_port=ports.free(),
             udp_port=ports.free(udp=True),
             departure_timeout_s=departure_timeout_s,
         )
@@ -44,7 +42,7 @@ class LiveKitConfig:
                 "port": self.port,
                 "bind_addresses": [LOOPBACK],
                 "rtc": {
-                    "tcp_port": self.tcp_port,
+                    "tcp_port": 0,  # none: it would listen on every address
                     "udp_port": self.udp_port,
                     "use_external_ip": False,
                     "node_ip": LOOPBACK,

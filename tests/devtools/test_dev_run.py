@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from devtools import env_file, ledger, processes
@@ -89,6 +90,7 @@ async def test_a_run_can_be_joined_found_repaired_and_leaves_nothing_behind(
             await running.says(READY)
             assert any(line.startswith(f"port {taken} is taken: ") for line in running.said)
             await _can_be_joined(running, folder)
+            assert _listeners(running.mark) == {LOOPBACK}
             async with verb("run", folder) as second:
                 await second.says(f"it is running already: {running.url}")
                 assert await second.process.wait() == 0
@@ -101,6 +103,16 @@ async def test_a_run_can_be_joined_found_repaired_and_leaves_nothing_behind(
             assert processes.marked(running.mark) == []
     assert not (folder / "env").exists()
     assert ledger.read(folder) is None
+
+
+def _listeners(mark: str) -> set[str]:
+    """List the addresses on which anything of a run takes connections."""
+    return {
+        connection.laddr.ip
+        for process in processes.marked(mark)
+        for connection in psutil.Process(process.pid).net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
 
 
 async def _can_be_joined(running: Running, folder: Path) -> None:
