@@ -14,7 +14,7 @@ import httpx
 
 from tests.backend.log_client import Json
 
-PASSED_ON = {"authorization", "content-type", "last-event-id"}
+PASSED_ON = {"authorization", "content-type", "if-match", "if-none-match", "last-event-id"}
 GIVEN_BACK = {"content-type", "retry-after", "www-authenticate", "etag"}
 
 

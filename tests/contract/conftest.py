@@ -10,6 +10,7 @@ from tests.backend.process import Backend
 from tests.contract.promises import client_of, line_of, new_log
 
 BROKEN = pytest.StashKey[list[str]]()
+KEEPS = 600
 ABOUT_OURSELVES = ["test_broken_servers.py", "test_fuzz.py"]
 """Files that try the suite, or our own backend: not for a server named with ``--url``."""
 
@@ -18,6 +19,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("contract", "the server whose promises are proved")
     group.addoption("--url", help="where it is, without /v1; none: our own backend")
     group.addoption("--token", help="a token of scope agent")
+    group.addoption(
+        "--keeps", type=int, help="how many events of a conversation it keeps; none: not looked at"
+    )
     group.addoption("--foreign-token", help="one of another tenant; none: not looked at")
 
 
@@ -68,8 +72,13 @@ def sockets_stay_on_loopback(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def own_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """Our own backend, with leases that end soon."""
-    server = Backend(tmp_path_factory.mktemp("backend"), VOICE_BACKEND__LEASE_S="1")
+    """Our own backend, with leases that end soon, and no more events than one test needs."""
+    server = Backend(
+        tmp_path_factory.mktemp("backend"),
+        VOICE_BACKEND__LEASE_S="1",
+        VOICE_BACKEND__RETENTION_EVENTS=str(KEEPS),
+        VOICE_BACKEND__RETENTION_LOOK_S="0.5",
+    )
     yield server.start()
     assert server.stop() == 0
     assert '"level": "ERROR"' not in server.log()
@@ -113,6 +122,17 @@ def foreign(request: pytest.FixtureRequest, url: str) -> Iterator[httpx.Client]:
         given = backend.token("agent", tenant="foreign")
     with client_of(url, given) as client:
         yield client
+
+
+@pytest.fixture
+def keeps(request: pytest.FixtureRequest) -> int:
+    """How many events of a conversation the server keeps."""
+    if _option(request.config, "--url") is None:
+        return KEEPS
+    given = request.config.getoption("--keeps")
+    if given is None:
+        pytest.skip("--keeps was not given: retention cannot be provoked")
+    return int(given)
 
 
 @pytest.fixture

@@ -13,18 +13,37 @@ import pytest
 from tests.backend.log_client import event
 from tests.contract import (
     breaks,
+    later_breaks,
+    test_calls,
+    test_copies,
     test_events,
     test_order,
+    test_profiles,
     test_reading,
     test_refusals,
+    test_retention,
+    test_search,
     test_sessions,
     test_writers,
 )
 from tests.contract.breaking import Break, broken_server
-from tests.contract.promises import client_of, line_of, new_log
+from tests.contract.conftest import KEEPS
+from tests.contract.promises import client_of, line_of, new_key, new_log
 
 ROOT = Path(__file__).parents[2]
-SUITE = (test_events, test_order, test_reading, test_refusals, test_sessions, test_writers)
+SUITE = (
+    test_calls,
+    test_copies,
+    test_events,
+    test_order,
+    test_profiles,
+    test_reading,
+    test_refusals,
+    test_retention,
+    test_search,
+    test_sessions,
+    test_writers,
+)
 Proof = Callable[..., None]
 
 WHOLE = {"wrong": event(3, kind="gossip"), "status": 400}
@@ -85,6 +104,44 @@ CAUGHT: list[tuple[Break, Proof, dict[str, object]]] = [
      test_sessions.test_an_event_keeps_its_number_and_a_future_one_is_refused, {}),
     (breaks.keeps_agents_in_the_dark,
      test_sessions.test_answers_tell_a_running_agent_of_a_clear, {}),
+    (later_breaks.acknowledges_unseen,
+     test_sessions.test_a_clear_says_whether_the_running_agent_has_forgotten, {}),
+    (later_breaks.keeps_latecomers_in_the_dark,
+     test_sessions.test_a_writer_that_comes_late_is_told_of_a_clear_since_its_fence, {}),
+    (later_breaks.exports_by_arrival,
+     test_copies.test_an_export_has_every_event_once_in_conversation_order, {}),
+    (later_breaks.forks_nothing,
+     test_copies.test_a_fork_is_the_newest_session_as_session_0_under_new_ids, {}),
+    (later_breaks.forks_to_the_end, test_copies.test_a_fork_up_to_an_event_ends_with_it, {}),
+    (later_breaks.forks_into_the_same, test_copies.test_a_fork_goes_its_own_way, {}),
+    (later_breaks.forks_again, test_copies.test_a_repeated_fork_makes_one_conversation, {}),
+    (breaks.answers(403, instead_of=404), test_copies.test_what_is_unknown_cannot_be_copied, {}),
+    (later_breaks.loses_preferences, test_profiles.test_a_profile_is_read_as_it_was_written, {}),
+    (later_breaks.takes_every_change,
+     test_profiles.test_a_change_of_what_was_not_seen_is_a_412, {}),
+    (later_breaks.takes_every_change, test_profiles.test_of_writers_that_race_one_wins, {}),
+    (later_breaks.shares_profiles(), test_profiles.test_a_profile_belongs_to_its_tenant, {}),
+    (later_breaks.finds_nothing, test_search.test_what_was_stored_is_found_within_five_seconds, {}),
+    (later_breaks.finds_any_word, test_search.test_a_hit_has_all_words_whatever_their_case, {}),
+    (later_breaks.searches_everywhere,
+     test_search.test_only_messages_of_this_conversation_are_found, {}),
+    (later_breaks.wants_a_syntax,
+     test_search.test_a_search_keeps_its_limit_and_takes_any_words, {}),
+    (later_breaks.finds_without_limit,
+     test_search.test_a_search_keeps_its_limit_and_takes_any_words, {}),
+    (breaks.answers(403, instead_of=404),
+     test_search.test_an_unknown_conversation_cannot_be_searched, {}),
+    (later_breaks.cannot_call_and_says_nothing,
+     test_calls.test_a_call_is_answered_with_what_a_caller_needs_or_with_503, {}),
+    (later_breaks.opens_half_a_call,
+     test_calls.test_a_call_is_answered_with_what_a_caller_needs_or_with_503, {}),
+    (breaks.answers(403, instead_of=404), test_calls.test_what_is_unknown_cannot_be_called, {}),
+    (later_breaks.cannot_call_and_looks_at_nothing,
+     test_calls.test_a_malformed_call_is_a_400, {}),
+    (later_breaks.goes_on_without_a_word,
+     test_retention.test_a_cursor_that_was_pruned_is_told_where_to_go_on, {}),
+    (breaks.clears_without_a_number,
+     test_retention.test_what_is_pruned_keeps_its_numbers_and_its_identity, {}),
     (breaks.answers(403, instead_of=404), test_refusals.test_what_is_unknown_is_a_404, {}),
     (breaks.answers(403, instead_of=404),
      test_refusals.test_another_tenants_conversation_is_unknown, {}),
@@ -110,8 +167,13 @@ def prove(proof: Proof, url: str, request: pytest.FixtureRequest, given: dict[st
     """Run one test of the suite against the server at ``url``."""
     token: str = request.getfixturevalue("token")
     wanted = set(inspect.signature(proof).parameters)
-    with client_of(url, token) as http, client_of(url, _foreign(request)) as foreign:
-        have = {"url": url, "token": token, "http": http, "foreign": foreign} | given
+    with (
+        client_of(url, token) as http,
+        client_of(url, token, tries=1) as caller,
+        client_of(url, _foreign(request)) as foreign,
+    ):
+        have = {"url": url, "token": token, "http": http, "caller": caller, "foreign": foreign}
+        have |= {"path": f"/v1/profiles/{new_key()}", "keeps": KEEPS} | given
         if "log" in wanted:
             have["log"] = new_log(http)
         proof(**{name: value for name, value in have.items() if name in wanted})

@@ -7,6 +7,9 @@ import httpx
 from tests.backend.log_client import Json, Log, event, ok
 from tests.contract.promises import indexes, new_key, refused
 
+AT_MS = 1_795_233_600_123
+"""``AT`` in unix ms: the fence of a writer that began then."""
+
 
 def clear(log: Log, event_id: str, **fields: object) -> httpx.Response:
     """Clear a conversation."""
@@ -50,11 +53,40 @@ def test_a_repeated_clear_clears_once(log: Log) -> None:
     Otherwise a lost answer clears what was said after the clear."""
     first = ok(clear(log, "c1"))
     again = ok(clear(log, "c1"))
-    assert (again["session_number"], again["position"]) == (
-        first["session_number"],
-        first["position"],
-    )
+    assert placed(again) == placed(first)
     assert log.shown()["session_number"] == 1
+    ok(clear(log, "c2"))
+    assert placed(ok(clear(log, "c1"))) == placed(first)
+    assert log.shown()["session_number"] == 2
+    refused(clear(log, "c1", reason="another"), 409)
+
+
+def placed(cleared: Json) -> tuple[int, int]:
+    """Where a clear stands."""
+    return cleared["session_number"], cleared["position"]
+
+
+def test_a_clear_says_whether_the_running_agent_has_forgotten(log: Log) -> None:
+    """acknowledged is false until the live agent has reported the new number by its lease.
+    Otherwise a person who was told "forgotten" hears the agent repeat it."""
+    log.register("w")
+    ok(log.beat("w", session_number=0))
+    assert ok(clear(log, "c1"))["acknowledged"] is False
+    ok(log.beat("w", session_number=1))
+    assert ok(clear(log, "c1"))["acknowledged"] is True
+    ok(log.end("w"))
+    assert ok(clear(log, "c2"))["acknowledged"] is True
+
+
+def test_a_writer_that_comes_late_is_told_of_a_clear_since_its_fence(log: Log) -> None:
+    """A registration says by fence_session which session was open at its fence.
+    Otherwise an agent that began while the backend was away goes on from words that were cleared
+    meanwhile."""
+    ok(clear(log, "c1"))
+    late = log.register("late", fence=AT_MS - 10**9)
+    assert (late["fence_session"], late["session_number"]) == (0, 1)
+    now = log.register("now")
+    assert (now["fence_session"], now["session_number"]) == (1, 1)
 
 
 def test_session_numbers_are_never_shared_or_reused(log: Log) -> None:
