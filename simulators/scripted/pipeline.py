@@ -147,7 +147,7 @@ class _STTStream(stt.RecognizeStream):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the model answers. ``held``: it waits for this first.
+    """What the model answers. ``held``: it waits for this first; ``unfinished``: at its end.
 
     It reports ``PROMPT_TOKENS`` read, and a token written for each word.
     """
@@ -157,6 +157,7 @@ class Answer:
     """Tools to call: name and arguments as JSON."""
     error: Exception | None = None
     held: asyncio.Event | None = None
+    unfinished: asyncio.Event | None = None
 
 
 PROMPT_TOKENS = 10
@@ -246,6 +247,8 @@ class _LLMStream(llm.LLMStream):
         if calls:
             delta = llm.ChoiceDelta(role="assistant", tool_calls=calls)
             self._event_ch.send_nowait(llm.ChatChunk(id=id_, delta=delta))
+        if answer.unfinished is not None:
+            await answer.unfinished.wait()
         words = len(answer.text.split())
         usage = llm.CompletionUsage(
             prompt_tokens=PROMPT_TOKENS, completion_tokens=words, total_tokens=PROMPT_TOKENS + words

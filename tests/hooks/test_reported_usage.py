@@ -1,5 +1,6 @@
 """What models report as used up is in the log once, whatever becomes of the turn."""
 
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -134,6 +135,22 @@ async def test_a_prepared_reply_that_is_thrown_away_was_paid_for(tmp_path: Path)
         await call.until_turns("user: I want | user: to cancel | assistant: two | completed")
     assert spent(call)["llm"] == {
         "requests": 2, "input_tokens": 2 * PROMPT_TOKENS, "output_tokens": 2,
+    }  # fmt: skip
+
+
+async def test_a_request_that_is_cancelled_in_mid_answer_counts(tmp_path: Path) -> None:
+    """It is one, whatever of its tokens the provider still reports: of this one, none."""
+    async with scene(tmp_path, plays_at_once=False) as call:
+        story = "Once upon a time there was a king. He lived far away by the sea. And he"
+        call.model.will(Answer(text=story, unfinished=asyncio.Event()), "ok")
+        await call.speaks("tell me a story")
+        await wait_for(lambda: call.session.agent_state == "speaking")
+        await call.speaks("stop")
+        call.hear_out()
+        await call.until_answered("ok")
+        await call.idle()
+    assert spent(call)["llm"] == {
+        "requests": 2, "input_tokens": PROMPT_TOKENS, "output_tokens": 1,
     }  # fmt: skip
 
 
