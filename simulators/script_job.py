@@ -31,6 +31,7 @@ from voice_agent.bootstrap.calls import call_layers, make_call
 from voice_agent.call.call import Call
 from voice_agent.call.enrolment import Place, Pointer
 from voice_agent.call.ports import CallSignals
+from voice_agent.call.summaries import Summarised
 from voice_agent.domain.errors import VoiceAgentError
 from voice_agent.domain.events import Event, Message, Speaker
 from voice_agent.domain.ids import ConversationId, Identity, JobId, RoomName, SpeechId
@@ -65,9 +66,9 @@ SIGNALS = CallSignals(
 class Unsummarised:
     """Writes no summaries: a scripted call is about what was said."""
 
-    async def summarise(self, previous: str, messages: Sequence[Message]) -> str:
+    async def summarise(self, previous: str, messages: Sequence[Message]) -> Summarised:
         """Say nothing."""
-        return previous
+        return Summarised(text=previous)
 
 
 class Watcher:

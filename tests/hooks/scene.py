@@ -24,6 +24,7 @@ from voice_agent.aio.clock import SystemClock, new_id
 from voice_agent.call.call import Call, CallLayers, CallSettings
 from voice_agent.call.enrolment import Place, Pointer
 from voice_agent.call.opening import Opening
+from voice_agent.call.summaries import Summarised
 from voice_agent.domain.conversation import WindowLimits
 from voice_agent.domain.events import ErrorReported, Event, Message, Speaker, TurnEnded, TurnStarted
 from voice_agent.domain.ids import Identity, JobId, RoomName
@@ -57,8 +58,8 @@ class Unwatched:
 
     def secured(self, waited_s: float, *, in_time: bool) -> None: ...
 
-    async def summarise(self, previous: str, messages: Sequence[Message]) -> str:
-        return previous
+    async def summarise(self, previous: str, messages: Sequence[Message]) -> Summarised:
+        return Summarised(text=previous)
 
 
 @dataclass(kw_only=True)

@@ -7,22 +7,32 @@ fails the model lacks what was trimmed, and the next trim tries again with more 
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from voice_agent.aio.supervisor import Jobs
 from voice_agent.call.recorder import Recorder
 from voice_agent.domain.errors import VoiceAgentError
 from voice_agent.domain.events import Event, Message, Summary
+from voice_agent.domain.usage import Usage
 
 log = logging.getLogger(__name__)
 
 DEADLINE_S = 20.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summarised:
+    """A summary, and what a model used up for it."""
+
+    text: str
+    usage: Usage | None = None
+
+
 class Summariser(Protocol):
     """Writes summaries: a model, or rules."""
 
-    async def summarise(self, previous: str, messages: Sequence[Message]) -> str:
+    async def summarise(self, previous: str, messages: Sequence[Message]) -> Summarised:
         """Say in a few sentences what ``messages`` add to ``previous``, and keep what it says."""
         ...
 
@@ -66,14 +76,16 @@ class Summaries:
         clears = self._cleared_count
         try:
             async with asyncio.timeout(DEADLINE_S):
-                text = await self._summariser.summarise(self._previous, said)
+                made = await self._summariser.summarise(self._previous, said)
         except (VoiceAgentError, TimeoutError) as exc:
             log.warning("summary not written", extra={"error_type": type(exc).__name__})
             return
+        if made.usage is not None:
+            self._recorder.spending.add(made.usage)
         if self._cleared_count != clears:
             return  # of what was cleared meanwhile
         del self._cut[: len(cut)]
-        self._previous = text
+        self._previous = made.text
         self._covered_count += len(said)
         covers = {"up_to_event_id": cut[-1].event_id, "message_count": self._covered_count}
-        self._recorder.record(Summary(text=text, covers=covers))
+        self._recorder.record(Summary(text=made.text, covers=covers))

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from livekit.agents import APIError
-from livekit.agents.llm import LLM, ChatContext
+from livekit.agents.llm import LLM, ChatContext, CompletionUsage
 
+from voice_agent.call.summaries import Summarised
 from voice_agent.domain.errors import LayerUnavailable
 from voice_agent.domain.events import Message
+from voice_agent.domain.usage import Usage
+from voice_agent.providers.usage import llm_counts, named_usage
 
 SENTENCES_MAX = 40
 """Of the extracted sentences the newest stay: some 600 words, a tenth of a small window."""
@@ -28,7 +31,7 @@ PROMPT = (
 class RuleSummariser:
     """Extracts what people said that holds a name, a place, a number, or speaks of themselves."""
 
-    async def summarise(self, previous: str, messages: Sequence[Message]) -> str:
+    async def summarise(self, previous: str, messages: Sequence[Message]) -> Summarised:
         """Keep telling sentences in their own words, the newest ``SENTENCES_MAX``."""
         kept = previous.splitlines()
         for message in messages:
@@ -38,7 +41,7 @@ class RuleSummariser:
                 line = f"They said: {sentence.strip()}"
                 if (TELLING.search(sentence) or _NAME.search(sentence)) and line not in kept:
                     kept.append(line)
-        return "\n".join(kept[-SENTENCES_MAX:]) or "Nothing of note was said."
+        return Summarised(text="\n".join(kept[-SENTENCES_MAX:]) or "Nothing of note was said.")
 
 
 class ModelSummariser:
@@ -47,7 +50,7 @@ class ModelSummariser:
     def __init__(self, llm: LLM[Any]) -> None:
         self._llm = llm
 
-    async def summarise(self, previous: str, messages: Sequence[Message]) -> str:
+    async def summarise(self, previous: str, messages: Sequence[Message]) -> Summarised:
         """Ask for a new summary of the previous one and what was said since.
 
         Raises:
@@ -61,4 +64,10 @@ class ModelSummariser:
             answer = await self._llm.chat(chat_ctx=context).collect()
         except APIError as exc:
             raise LayerUnavailable(layer="llm", op="summarise", detail=type(exc).__name__) from exc
-        return answer.text
+        return Summarised(text=answer.text, usage=self._usage(answer.usage))
+
+    def _usage(self, reported: CompletionUsage | None) -> Usage | None:
+        """Say what it took: this model is none of the session's, which reports its own."""
+        if reported is None:
+            return None
+        return named_usage("llm", self._llm.provider, self._llm.model, llm_counts(reported))

@@ -30,8 +30,8 @@ from voice_agent.domain.events import (
 )
 from voice_agent.domain.ids import Identity, ItemId, SpeechId, TurnId
 from voice_agent.domain.words import Words
+from voice_agent.providers.usage import usage_of
 from voice_agent.room.tool_calls import ToolCalls
-from voice_agent.room.usage import usage_of
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class Listener:
         session.on("function_tools_executed", self._handle_tools_executed)
         session.on("speech_created", self._handle_speech_created)
         session.on("error", self._handle_error)
-        # past the session's own method, which logs a warning in every call; see room/usage.py
+        # past the session's own method, which logs a warning in every call; see providers/usage.py
         super(AgentSession, session).on("metrics_collected", self._handle_metrics)
         session.on("close", self._handle_close)
 

@@ -11,15 +11,17 @@ from voice_agent.aio.backoff import Backoff
 from voice_agent.aio.clock import SystemClock
 from voice_agent.aio.supervisor import supervised
 from voice_agent.call.recorder import Recorder
-from voice_agent.call.summaries import Summaries
+from voice_agent.call.summaries import Summaries, Summarised
 from voice_agent.domain.conversation import Conversation, WindowLimits
 from voice_agent.domain.errors import LayerUnavailable
 from voice_agent.domain.events import Event, Message, Summary
 from voice_agent.domain.patterns import Pattern, pattern_of
+from voice_agent.domain.usage import Usage
 from voice_agent.providers.summaries import SENTENCES_MAX, RuleSummariser
 from voice_agent.state.store import Store, StoreEvents
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
+TOOK = Usage(service="llm", provider="p", model="m", counts={"requests": 1})
 
 
 class Flaky:
@@ -31,13 +33,13 @@ class Flaky:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
 
-    async def summarise(self, previous: str, messages: Sequence[Message]) -> str:
+    async def summarise(self, previous: str, messages: Sequence[Message]) -> Summarised:
         self.asked.append((previous, len(messages)))
         await self.may_answer.wait()
         if self.fails:
             self.fails -= 1
             raise LayerUnavailable(layer="llm", op="summarise")
-        return f"{previous}+{len(messages)}"
+        return Summarised(text=f"{previous}+{len(messages)}", usage=TOOK)
 
 
 class Call:
@@ -101,6 +103,12 @@ async def test_a_trim_leaves_a_summary_that_says_what_it_covers(call: Call) -> N
     assert [e.event_id for e in window[1:]] == ["e6", "e7", "e8", "e9"]
 
 
+async def test_what_a_summary_took_is_spent_in_the_call(call: Call) -> None:
+    call.say(9)
+    await call.summary(1)
+    assert call.recorder.spending.take() == (TOOK,)
+
+
 async def test_the_next_summary_takes_the_place_of_the_first_and_covers_both(call: Call) -> None:
     call.say(9)
     await call.summary(1)
@@ -147,7 +155,8 @@ async def test_a_summary_that_fails_is_made_up_for_by_the_next(call: Call, flaky
 async def test_the_rules_keep_names_places_and_numbers() -> None:
     said = ["Hello there.", "My name is Ada Lovelace.", "Nice weather.", "I live in Lisbon.",
             "The order is 4711.", "Then we met Grace."]  # fmt: skip
-    text = await RuleSummariser().summarise("", [Message(role="user", text=t) for t in said])
+    made = await RuleSummariser().summarise("", [Message(role="user", text=t) for t in said])
+    text = made.text
     for kept in ("Ada Lovelace", "Lisbon", "4711", "Grace"):
         assert kept in text
     assert "weather" not in text
@@ -155,9 +164,9 @@ async def test_the_rules_keep_names_places_and_numbers() -> None:
 
 async def test_the_rules_are_bounded_and_repeat_nothing() -> None:
     many = [Message(role="user", text=f"My number is {n}.") for n in range(100)]
-    text = await RuleSummariser().summarise("", many)
+    text = (await RuleSummariser().summarise("", many)).text
     assert len(text.splitlines()) == SENTENCES_MAX
-    again = await RuleSummariser().summarise(text, many[-3:])
+    again = (await RuleSummariser().summarise(text, many[-3:])).text
     assert again == text
 
 

@@ -8,6 +8,7 @@ import pytest
 from voice_agent.aio.clock import SystemClock, new_id
 from voice_agent.call.call import Call, CallLayers, CallSettings
 from voice_agent.call.enrolment import Place, Pointer
+from voice_agent.call.summaries import Summarised
 from voice_agent.domain.conversation import WindowLimits
 from voice_agent.domain.events import Event, Message
 from voice_agent.domain.ids import JobId, RoomName
@@ -26,8 +27,8 @@ class Unwatched:
 class Unsummarised:
     """Nobody summarises."""
 
-    async def summarise(self, previous: str, messages: Sequence[Message]) -> str:
-        return previous
+    async def summarise(self, previous: str, messages: Sequence[Message]) -> Summarised:
+        return Summarised(text=previous)
 
 
 @pytest.fixture

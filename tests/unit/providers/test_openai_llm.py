@@ -7,6 +7,8 @@ from livekit.agents import Agent, AgentSession, APIConnectOptions, APIError, fun
 from livekit.plugins import openai
 
 from simulators.openai_llm import ScriptedServer, Step
+from voice_agent.domain.events import Message
+from voice_agent.providers.summaries import ModelSummariser
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -61,3 +63,17 @@ async def test_a_scripted_failure_reaches_the_client_and_the_next_step_answers()
         async with model.chat(chat_ctx=asked, conn_options=once) as stream:
             assert (await stream.collect()).text == "Back again."
         await model.aclose()
+
+
+async def test_a_summary_by_a_model_says_what_it_took() -> None:
+    server = ScriptedServer([Step(text="Ada lives in London.")])
+    async with server.serving():
+        model = openai.LLM(model="scripted", base_url=server.base_url, api_key="none")
+        said = [Message(role="user", text="I live in London.")]
+        made = await ModelSummariser(model).summarise("", said)
+        await model.aclose()
+    assert made.text == "Ada lives in London."
+    assert made.usage is not None
+    assert (made.usage.service, made.usage.model) == ("llm", "scripted")
+    assert made.usage.counts["requests"] == 1
+    assert made.usage.counts["output_tokens"] > 0

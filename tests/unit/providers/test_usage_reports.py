@@ -5,7 +5,7 @@ from livekit.agents import metrics as lk
 from livekit.agents.metrics.base import Metadata
 
 from backend.rules.usage import read
-from voice_agent.room.usage import NAME_MAX, usage_of
+from voice_agent.providers.usage import NAME_MAX, usage_of
 
 
 def tts(**fields: object) -> lk.TTSMetrics:

@@ -5,6 +5,8 @@ session; ``metrics_collected`` announces each report by itself (docs/livekit-age
 """
 
 from livekit.agents import metrics as lk
+from livekit.agents.llm import CompletionUsage
+from livekit.agents.metrics.base import Metadata
 
 from voice_agent.domain.usage import Usage
 
@@ -16,7 +18,7 @@ def usage_of(report: lk.AgentMetrics) -> Usage | None:
     """Return what a report says was used up; None: it is about something else."""
     match report:
         case lk.LLMMetrics():
-            return _usage("llm", report, _of_llm(report))
+            return _usage("llm", report, llm_counts(report))
         case lk.RealtimeModelMetrics():
             return _usage("realtime", report, _of_realtime(report))
         case lk.STTMetrics():
@@ -42,13 +44,20 @@ Billed = (
 
 
 def _usage(service: str, report: Billed, counts: dict[str, float]) -> Usage | None:
+    named = report.metadata or Metadata()
+    return named_usage(service, named.model_provider, named.model_name, counts)
+
+
+def named_usage(
+    service: str, provider: str | None, model: str | None, counts: dict[str, float]
+) -> Usage | None:
+    """Return what a model used up; None: nothing."""
     if not any(counts.values()):
         return None
-    named = report.metadata
     return Usage(
         service=service,
-        provider=_name(named.model_provider if named else None),
-        model=_name(named.model_name if named else None),
+        provider=_name(provider),
+        model=_name(model),
         counts={name: value for name, value in counts.items() if value},
     )
 
@@ -58,8 +67,8 @@ def _name(given: str | None) -> str:
     return (given or UNNAMED).replace("\0", "")[:NAME_MAX] or UNNAMED
 
 
-def _of_llm(report: lk.LLMMetrics) -> dict[str, float]:
-    """``cancelled`` ones too: what was generated before is billed."""
+def llm_counts(report: lk.LLMMetrics | CompletionUsage) -> dict[str, float]:
+    """Return what one request took, a cancelled one too: what it had generated is billed."""
     return {
         "requests": 1,
         "input_tokens": report.prompt_tokens,
