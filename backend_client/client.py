@@ -32,6 +32,10 @@ CLEAR_WAIT_S = 2.0
 class BackendClient:
     """One backend, one token.
 
+    Four duties: it keeps what happens (``store_events``), reports errors (``error`` events among
+    them), gives back what a call needs (recent messages, search, profiles), and coordinates lives
+    (register, lease, clear, end).
+
     Every method raises ``LayerUnavailable`` when the backend failed or did not answer in time
     (outcome unknown: repeat it), and ``RequestRefused`` when it understood and will not. All are
     safe to repeat; cancelling one leaves the write done or not done, never half.

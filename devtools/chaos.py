@@ -1,7 +1,8 @@
 """``chaos``: calls as real processes while everything around them is killed (simulators/chaos).
 
 Before them, without arguments: thousands of requests made from the API's description
-(simulators/fuzz.py); ``chaos fuzz`` asks these alone.
+(simulators/fuzz.py), of a backend on SQLite and of one on PostgreSQL; ``chaos fuzz [--postgres]``
+asks these alone.
 """
 
 import os
@@ -14,6 +15,7 @@ from devtools.paths import ROOT, VENV, python_of
 
 FUZZ_CASES = 10_000
 FUZZ = "fuzz"
+ON_POSTGRES = "--postgres"
 
 
 def chaos(args: list[str]) -> int:
@@ -25,7 +27,7 @@ def chaos(args: list[str]) -> int:
     python = str(python_of(VENV))
     fuzz = [python, "-m", "simulators.fuzz", "--cases", str(FUZZ_CASES)]
     alone = args[:1] == [FUZZ]
-    code = 0 if args else subprocess.call(fuzz)
+    code = 0 if args else subprocess.call(fuzz) or subprocess.call([*fuzz, ON_POSTGRES])
     if code == 0:
         os.execv(python, [*fuzz, *args[1:]] if alone else [python, "-m", "simulators.chaos", *args])
     return code

@@ -1,8 +1,9 @@
 """``python -m simulators.fuzz``: requests made from the API's own description, thousands of them.
 
-A real backend process on SQLite, without LiveKit; streams are left out, for they do not end. The
-same seed asks the same. What it proves: no status above 499 (calls apart, which need LiveKit: 503
-with Retry-After), and every answer is one that ``backend/openapi.json`` describes.
+A real backend process on SQLite, or on PostgreSQL (``--postgres``), without LiveKit; streams are
+left out, for they do not end. The same seed asks the same. What it proves: no status above 499
+(calls apart, which need LiveKit: 503 with Retry-After), and every answer is one that
+``backend/openapi.json`` describes.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ from schemathesis.specs.openapi.checks import (
 from devtools.paths import ROOT
 from devtools.ports import Ports
 from devtools.servers.backend import Backend
+from devtools.servers.postgres import PostgresServer
 from devtools.servers.server import Place, clean_environment
 
 DESCRIPTION = ROOT / "backend" / "openapi.json"
@@ -164,12 +167,29 @@ def _line(error: Exception) -> str:
 
 
 @contextmanager
-def own_backend(folder: Path) -> Iterator[Backend]:
-    """Start a backend on SQLite, without LiveKit."""
+def own_backend(folder: Path, *, postgres: PostgresServer | None = None) -> Iterator[Backend]:
+    """Start a backend without LiveKit, on SQLite or in a database of its own on ``postgres``."""
     ports = Ports()
-    place = Place(folder=folder, environ=clean_environment() | SETTINGS)
+    environ = clean_environment() | SETTINGS
+    if postgres is not None:
+        name = "fuzz" + sha256(str(folder).encode()).hexdigest()[:20]
+        environ |= {"VOICE_BACKEND__DATABASE_URL": postgres.create_database(name)}
+    place = Place(folder=folder, environ=environ)
     with Backend(place, port=ports.free(), metrics_port=ports.free()) as backend:
         yield backend
+
+
+@contextmanager
+def own_postgres(folder: Path) -> Iterator[PostgresServer]:
+    """Start a PostgreSQL that nobody else uses."""
+    folder.mkdir()
+    place = Place(folder=folder, environ=clean_environment())
+    with PostgresServer(place, port=Ports().free(), durable=False) as server:
+        yield server
+
+
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="throughline-fuzz-")
 
 
 def main() -> int:
@@ -177,14 +197,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="fuzz", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cases", type=int, default=500)
     parser.add_argument("--seed", type=int, default=None, help="the same seed, the same requests")
+    parser.add_argument("--postgres", action="store_true", help="on PostgreSQL instead of SQLite")
     args = parser.parse_args()
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1_000_000)
-    print(f"fuzz: {args.cases} requests from backend/openapi.json, seed {seed}", flush=True)
+    database = "PostgreSQL" if args.postgres else "SQLite"
+    print(
+        f"fuzz: {args.cases} requests from backend/openapi.json, on {database}, seed {seed}",
+        flush=True,
+    )
     began_s = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(prefix="throughline-fuzz-") as folder,
-        own_backend(Path(folder)) as backend,
-    ):
+    with ExitStack() as running:
+        folder = Path(running.enter_context(_temporary()))
+        postgres = None
+        if args.postgres:
+            folder.chmod(0o755)  # PostgreSQL runs as another user where we are root
+            postgres = running.enter_context(own_postgres(folder / "postgres"))
+        backend = running.enter_context(own_backend(folder, postgres=postgres))
         token = backend.create_token("agent")
         findings = Fuzz(backend.url, token).run(cases=args.cases, seed=seed)
     by_status: Counter[int] = Counter()

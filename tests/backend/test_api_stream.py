@@ -1,5 +1,6 @@
 """The live stream (S5.14): no gap, no overlap, and what a reader hears when it cannot go on."""
 
+import json
 import re
 import socket
 import threading
@@ -11,6 +12,8 @@ from tests.backend.log_client import Log, event, fresh, message, ok, refused
 from tests.backend.process import Backend
 from tests.backend.streams import following
 from tests.backend.waiting import eventually
+
+CORPUS = Path(__file__).parents[1] / "corpus" / "events"
 
 
 def test_a_reader_sees_history_then_everything_new_without_gap_or_overlap(log: Log) -> None:
@@ -89,6 +92,31 @@ def test_kinds_that_are_not_kept_are_shown_live_without_id_and_may_be_repeated(l
     assert [e["ordinal"] for e in log.events()] == [1, 3, 4]
     other = event(2, "agent_state", state="other")
     refused(log.send("w", other), 409, "conflicting_events")
+
+
+def test_every_kind_is_kept_or_shown_live_under_its_session_as_its_policy_says(log: Log) -> None:
+    """One of each kind that an agent sends, after a clear (S5.5, S5.11, S5.12)."""
+    ok(log.http.post(f"{log.path}/clear", json={"event_id": "c1"}))
+    log.register("w")
+    frozen = [json.loads(path.read_bytes()) for path in sorted(CORPUS.glob("v1.*.json"))]
+    ours = [each for each in frozen if each["kind"] not in {"context_cleared", "call_ended"}]
+    for ordinal, each in enumerate(ours, 1):
+        each |= {"event_id": f"e{ordinal}", "ordinal": ordinal}
+        for name in ("session_number", "conversation_id", "writer_id"):
+            each.pop(name, None)
+    with following(log.http, log.path) as stream:
+        log.store("w", *ours)
+        stream.has(len(ours))
+    live = {each.body["event_id"]: each for each in stream.sent}
+    assert set(live) == {each["event_id"] for each in ours}
+    assert {each.body["session_number"] for each in stream.sent} == {1}
+    kept = {each["event_id"]: each for each in log.events() if each["kind"] != "context_cleared"}
+    passing = [each["kind"] for each in ours if each["event_id"] not in kept]
+    assert passing == ["agent_state"]
+    for each in ours:
+        shown = live[each["event_id"]].body
+        assert each.items() <= shown.items()
+        assert each["event_id"] not in kept or kept[each["event_id"]] == shown
 
 
 def test_a_cursor_from_another_database_is_reset(log: Log) -> None:

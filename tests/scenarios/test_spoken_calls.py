@@ -230,6 +230,29 @@ async def test_a_clear_reaches_the_running_agent_before_it_is_acknowledged(
     assert [m["session_number"] for m in messages if m["role"] == "user"] == [0, 1]
 
 
+async def test_a_caller_has_the_agent_forget_and_it_says_so_and_does(calling: Calling) -> None:
+    """By the tool: stored before the reply, and the next word meets an empty window."""
+
+    async def asked(text: str, reply: str) -> None:
+        await caller.type(text)
+        await caller.transcript(reply, mine=False)
+        await caller.state("listening")
+
+    async with calling.call() as (call, caller):
+        await asked("My name is Grace Hopper", "Nice to meet you, Grace Hopper")
+        await asked("What is my name?", "Your name is Grace Hopper")
+        await asked("Please forget everything.", "Everything that was said before is forgotten")
+        await asked("What is my name?", "You have not told me your name yet")
+        cleared = await calling.event(call.conversation_id, "context_cleared")
+        messages = await calling.said(call.conversation_id, 4)
+    assert (cleared["session_number"], cleared["reason"]) == (1, "asked for in the call")
+    assert [m["session_number"] for m in messages if m["role"] == "user"] == [0, 0, 0, 1]
+    (forgotten,) = [m for m in messages if m["text"].startswith("Everything that was said")]
+    assert forgotten["session_number"] == 0
+    result = (await calling.outside.events(call.conversation_id, "tool_result"))[-1]
+    assert (result["name"], result["is_error"]) == ("clear_conversation", False)
+
+
 async def test_worker_and_relay_count_what_jobs_do(calling: Calling, spoken: Path) -> None:
     async with calling.call() as (call, caller):
         await caller.turn(spoken / "name.wav")
