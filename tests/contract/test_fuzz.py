@@ -17,7 +17,7 @@ TODAY = datetime.now(UTC).date().toordinal()
 """Other requests every day, the same ones all day: a failure of today can be asked again."""
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(scope="session", params=["sqlite", "postgres"])
 def server(request: pytest.FixtureRequest) -> PostgresServer | None:
     """What the backend keeps its database in; None: a file."""
     found: PostgresServer | None = None
