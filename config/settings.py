@@ -89,10 +89,11 @@ class CallSettings(_Group):
     window_most: PositiveInt = Field(default=50, description="More messages than this are trimmed.")
     pattern: Literal["auto", "hybrid", "retrieval"] = Field(
         default="auto",
-        description="Window and summary (hybrid), beside it search (retrieval), or by length.",
+        description="Window and summary (hybrid), beside it a search that the model is told to use"
+        " (retrieval), or that it may use, and by length should (auto).",
     )
     retrieval_above: PositiveInt = Field(
-        default=500, description="With auto: a conversation of more turns than this is searched."
+        default=500, description="With auto: for a conversation of more turns than this it should."
     )
     tools: bool = Field(
         default=True,

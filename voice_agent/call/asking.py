@@ -69,13 +69,12 @@ class Asking:
         self._new_id = new_id
         self._beat = beat
         self._forget = forget
+        self.may_search = log is not None
+        """There is a log beyond the window, and the settings let the model look into it."""
+        self.is_long = False
+        """No window can stand for the conversation: the model should search (S1.17)."""
         self.is_clearing = False
         """A clear that the model asked for is under way: the reply that asked goes on."""
-
-    @property
-    def can_search(self) -> bool:
-        """There is a log beyond the window."""
-        return self._log is not None
 
     async def search(self, words: str, limit: int) -> Sequence[Event] | None:
         """Find messages with all of these words, best first; None: not to be had now.

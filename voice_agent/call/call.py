@@ -110,6 +110,7 @@ class Call:
             beat=self._look,
             forget=self._forget,
         )
+        self.asking.may_search &= settings.pattern != "hybrid"
         self._signals: CallSignals | None = None
         self._lease: Lease | None = None
         self._sharing: Sharing | None = None
@@ -277,6 +278,7 @@ class Call:
             turns=grant.version,
             retrieval_above=self._settings.retrieval_above,
         )
+        self.asking.is_long = self.pattern is Pattern.RETRIEVAL
         return grant
 
     def _open_store(self) -> None:

@@ -8,7 +8,8 @@ PatternSetting = Literal["auto", "hybrid", "retrieval"]
 
 class Pattern(Enum):
     """``HYBRID``: the newest messages and a summary. ``RETRIEVAL``: beside them, what a search of
-    the conversation finds; for conversations that no window can stand for.
+    the conversation finds, and the model is told to search; for conversations that no window can
+    stand for.
     """
 
     HYBRID = "hybrid"

@@ -12,6 +12,8 @@ from voice_agent.call.asking import Asking, Clearing
 from voice_agent.domain.events import Event, Message
 
 FOUND_MAX = 10
+SEARCH = "Find what was said earlier in this conversation, before what you can see."
+LONG = "This conversation is long: you see its newest part alone, so look here before you guess. "
 AWAY = "I cannot look that up now: my memory does not answer."
 CLEARED = {
     Clearing.DONE: "Everything that was said before is forgotten.",
@@ -71,9 +73,9 @@ def tools_of(
 
 
 def _memory_tools(asking: Asking, *, can_clear: bool) -> list[Tool | Toolset]:
-    @function_tool
+    @function_tool(description=LONG + SEARCH if asking.is_long else SEARCH)
     async def search_conversation(words: str, limit: int = FOUND_MAX) -> str:
-        """Find what was said earlier in this conversation, before what you can see.
+        """Find what was said.
 
         Args:
             words: one to three words that were said; all of them must occur.
@@ -90,7 +92,7 @@ def _memory_tools(asking: Asking, *, can_clear: bool) -> list[Tool | Toolset]:
         return CLEARED[await asking.clear()]
 
     tools: list[Tool | Toolset] = []
-    if asking.can_search:
+    if asking.may_search:
         tools.append(search_conversation)
     if can_clear:
         tools.append(clear_conversation)

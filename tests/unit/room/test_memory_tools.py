@@ -14,7 +14,7 @@ from voice_agent.domain.events import Event, Message
 from voice_agent.domain.ids import ConversationId, EventId
 from voice_agent.providers.local.llm import respond
 from voice_agent.providers.local.rules import ToolWanted
-from voice_agent.room.tools import AWAY, told, tools_of
+from voice_agent.room.tools import AWAY, LONG, told, tools_of
 
 AT = datetime(2026, 11, 3, tzinfo=UTC)
 
@@ -99,6 +99,16 @@ def test_a_model_that_cannot_forget_in_mid_reply_is_not_asked_to() -> None:
     assert set(tools(asking(Shelf([])), can_clear=False)) == {"current_time", "search_conversation"}
 
 
+def test_a_model_is_told_to_search_a_long_conversation_and_not_to_where_it_may_not() -> None:
+    open_to = asking(Shelf([]))
+    assert not str(tools(open_to)["search_conversation"].info.description).startswith(LONG)
+    open_to.is_long = True
+    told_to = tools(open_to)["search_conversation"].info
+    assert str(told_to.description).startswith(LONG)
+    open_to.may_search = False
+    assert "search_conversation" not in tools(open_to)
+
+
 def asked(text: str, *, earlier: str = "", with_tools: bool = True) -> object:
     context = ChatContext.empty()
     if earlier:
@@ -116,6 +126,7 @@ def test_the_embedded_rules_use_the_tools() -> None:
     assert asked("Forget everything I said.") == ToolWanted(
         name="clear_conversation", arguments="{}"
     )
+    assert "no rule" in str(asked("Please don't forget everything."))
     seen = asked("What did I tell you about my parcel?", earlier="My parcel is late")
     assert seen == 'You said: "My parcel is late."'
     assert asked("Forget everything.", with_tools=False) == (

@@ -195,7 +195,11 @@ RULES = (
         _you_said_about,
     ),
     _rule("you said", r"\bwhat (?:did|have) I (?P<first>first )?sa(?:y|id)\b", _you_said),
-    _rule("forget", r"\b(?:forget|clear) (?:everything|all|our conversation)\b", _forget),
+    _rule(
+        "forget",
+        r"(?<!n['’]t )(?<!not )(?<!never )\b(?:forget|clear) (?:everything|our conversation)\b",
+        _forget,
+    ),
     _rule("again", r"\brepeat that\b|\bsay that again\b|\bwhat did you say\b", _again),
     _rule("abilities", r"\bwhat (?:can you|you can) do\b|\bhelp\b", _text(_ABILITIES)),
     _rule(
