@@ -23,11 +23,25 @@ class Refusal:
 class Drop:
     """The connection is cut without a word at the n-th message (1, 2, ...), sent or received.
 
-    ``lost``: the message itself goes missing; else it still arrives.
+    ``on``: at the next one that has such a field, instead. ``lost``: the message itself goes
+    missing; else it still arrives.
     """
 
-    at: int
+    at: int = 0
+    on: str | None = None
     lost: bool = True
+
+    def meets(self, number: int, message: object) -> bool:
+        """Whether this is the message."""
+        return number == self.at if self.on is None else f"'{self.on}'" in str(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoAway:
+    """Behind the n-th message the service says that it will close, and does so in time."""
+
+    at: int
+    left_s: float
 
 
 @dataclass(slots=True)
@@ -41,6 +55,9 @@ class Behaviour:
     """So many connections are cut before the WebSocket's handshake is answered."""
     refusals: list[Refusal] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
+    go_aways: list[GoAway] = field(default_factory=list)
+    endpoint_s: float = 0.0
+    """Silence after which an utterance is over: only then is it remembered, and answered."""
     piece_s: float = 0.0
     """Pause between the pieces of a reply."""
     handles: bool = True

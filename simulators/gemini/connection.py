@@ -46,6 +46,9 @@ class Connection:
         self._socket = socket
         self._behaviour = server.behaviour
         self._replying: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._going: asyncio.TimerHandle | None = None
+        self._saying: asyncio.Task[None] | None = None
         self._utterance: list[str] = []
         self._mute = False
         self.conversation = Conversation()
@@ -69,6 +72,11 @@ class Connection:
             pass
         finally:
             self.is_open = False
+            if self._saying is not None:
+                await asyncio.wait({self._saying})
+            if self._going is not None:
+                self._going.cancel()
+            await self._stop_ending()
             await self._stop_replying()
 
     async def _set_up(self) -> bool:
@@ -159,8 +167,14 @@ class Connection:
 
     async def go_away(self, time_left_s: float) -> None:
         """Say that it will be closed, and do so."""
-        with contextlib.suppress(Gone):
-            await self._send({"goAway": {"timeLeft": f"{time_left_s:.3f}s"}})
+        message = {"goAway": {"timeLeft": f"{time_left_s:.3f}s"}}
+        with contextlib.suppress(ConnectionClosed):
+            await self._socket.send(json.dumps(message).encode())
+        self._going = asyncio.get_running_loop().call_later(time_left_s, self.cut)
+
+    def will_go(self, time_left_s: float) -> None:
+        """Do so between two messages."""
+        self._saying = asyncio.create_task(self.go_away(time_left_s))
 
     @property
     def is_idle(self) -> bool:
@@ -231,6 +245,9 @@ class Connection:
 
     async def hear(self, words: str, *, is_last: bool) -> None:
         """Take words that the caller said."""
+        if self._ending is not None and not self._ending.done():  # the next utterance
+            await self._stop_ending()
+            await self._end_utterance()
         if not self._utterance:
             await self._interrupt()
             if self._behaviour.cancels_calls and (ids := self.conversation.cancelled()):
@@ -238,11 +255,27 @@ class Connection:
         self._utterance.append(words)
         await self._send({"serverContent": {"inputTranscription": {"text": f" {words}"}}})
         if is_last:
-            self.conversation.told("user", " ".join(self._utterance))
-            self._utterance.clear()
-            if self._behaviour.handle_after_transcript:
-                await self._hand_out()
-            self._reply()
+            if self._behaviour.endpoint_s:  # what comes meanwhile is taken meanwhile
+                self._ending = asyncio.create_task(self._end_utterance_later())
+            else:
+                await self._end_utterance()
+
+    async def _end_utterance_later(self) -> None:
+        await asyncio.sleep(self._behaviour.endpoint_s)
+        with contextlib.suppress(Gone, ConnectionClosed):
+            await self._end_utterance()
+
+    async def _stop_ending(self) -> None:
+        if self._ending is not None:
+            self._ending.cancel()
+            await asyncio.wait({self._ending})
+
+    async def _end_utterance(self) -> None:
+        self.conversation.told("user", " ".join(self._utterance))
+        self._utterance.clear()
+        if self._behaviour.handle_after_transcript:
+            await self._hand_out()
+        self._reply()
 
     # -- what goes out ---------------------------------------------------------------------
 

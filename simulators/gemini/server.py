@@ -127,8 +127,11 @@ class GeminiServer:
     ) -> bool:
         """Count a message; cut the connection here if told to. Says whether it is lost."""
         self.passed.append(Passed(way, next(iter(message))))
+        for one in [one for one in self.behaviour.go_aways if one.at == len(self.passed)]:
+            self.behaviour.go_aways.remove(one)
+            asyncio.get_running_loop().call_soon(connection.will_go, one.left_s)
         for n, drop in enumerate(self.behaviour.drops):
-            if drop.at == len(self.passed):
+            if drop.meets(len(self.passed), message):
                 del self.behaviour.drops[n]
                 if drop.lost:
                     connection.cut()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulators.gemini.behaviour import Behaviour, Drop
+from simulators.gemini.behaviour import Behaviour, Drop, GoAway
 from simulators.gemini.server import GeminiServer
 from tests.gemini.talking import Talk, both_remember, serving, talking, told
 from tests.support.waiting import wait_for
@@ -64,6 +64,25 @@ async def test_a_call_that_is_cut_at_a_message_is_remembered_by_both_sides(
         await recorded_call(server, talk)
         assert not behaviour.drops
         once_and_in_order(talk)
+
+
+@pytest.mark.parametrize("left_s", [5.0, 0.05], ids=["in time", "at once"])
+@pytest.mark.parametrize("at", range(1, BOUNDARIES + 1))
+async def test_a_call_that_is_told_to_go_at_a_message_is_remembered_by_both_sides(
+    at: int, left_s: float
+) -> None:
+    """S2.12: with time left the switch is between turns: nobody hears of it, nothing is asked."""
+    behaviour = Behaviour(go_aways=[GoAway(at=at, left_s=left_s)])
+    async with serving(behaviour) as server, talking(server) as talk:
+        await recorded_call(server, talk)
+        await wait_for(lambda: len(server.connections) > 1)
+        once_and_in_order(talk)
+        assert not behaviour.go_aways
+        if left_s > 1:
+            await wait_for(lambda: talk.outcomes)
+            assert [one.cause for one in talk.outcomes] == ["go away"]
+            assert [one.kind for one in talk.outcomes] != ["reseeded"] or not server.frozen
+            assert not talk.errors
 
 
 async def test_a_reply_that_is_cut_in_its_middle_goes_on_after_the_resume() -> None:

@@ -43,6 +43,7 @@ class Run:
     server: GeminiServer
     said: list[str] = field(default_factory=list)
     """Words of the caller that must be there once each, unless taken back."""
+    spoken: str = ""
     full_count: int = 0
 
     @contextlib.asynccontextmanager
@@ -92,11 +93,11 @@ class Run:
         self.said.append(words)
         match what:
             case "say":
-                self.talk.say(words)
+                await self.say(words)
                 await self._answered(words)
             case "say over it":  # over the reply to it, that is
-                self.talk.say(words)
-                await wait_for(lambda: any(words in one for one in self.talk.transcripts))
+                await self.say(words)
+                await wait_for(lambda: self._is_heard(words))
             case "type":
                 await self.talk.type(words)
                 await self._answered(words)
@@ -163,7 +164,7 @@ class Run:
     async def _use_tool(self, n: int, *, slow: bool) -> None:
         words = f'use look_up {{"word":"w{n}"}}'
         self.talk.tools_at_once = not slow
-        self.talk.say(words)
+        await self.say(words)
         self.said.append(words)
         if slow:
             await wait_for(lambda: any(f"w{n}" in one.arguments for one in self.talk.calls))
@@ -171,6 +172,19 @@ class Run:
             call = next(one for one in self.talk.calls if f"w{n}" in one.arguments)
             await self.talk.give(call)
         await wait_for(lambda: any(f"found w{n}" in line[1] for line in told(self.talk.session)))
+
+    async def say(self, words: str) -> None:
+        """Speak, when what was said before has been heard: speech takes its time."""
+        before, self.spoken = self.spoken, words
+        if before and before in self.said:
+            await wait_for(lambda: self._is_heard(before) or ("user", before)
+                           in told(self.talk.session))  # fmt: skip
+        self.talk.say(words)
+
+    def _is_heard(self, words: str) -> bool:
+        return any(words in one for one in self.talk.transcripts) and any(
+            words == line.text for line in self.server.conversation.lines
+        )
 
     async def _change(self, n: int, what: str) -> None:
         if what == "trim":
@@ -211,6 +225,7 @@ async def both_rest(server: GeminiServer) -> None:
 
 async def run(steps: list[str], drops: list[tuple[int, bool]], when: int) -> None:
     behaviour = Behaviour(
+        endpoint_s=0.03,
         drops=[Drop(at=at, lost=lost) for at, lost in drops],
         handle_when_told=bool(when & 1),
         handle_after_transcript=bool(when & 2),
@@ -228,7 +243,7 @@ async def play(call: Run, steps: list[str]) -> None:
         await call.step(n, what)
     behaviour.drops.clear()
     behaviour.refusals.clear()
-    call.talk.say("the end")
+    await call.say("the end")
     call.said.append("the end")
     await both_remember_but_the_trimmed(call.server, call.talk)
     users = [text for role, text in told(call.talk.session) if role == "user"]

@@ -13,8 +13,8 @@ from livekit.agents.llm import ChatMessage, FunctionCallOutput
 
 from devtools.servers.livekit import LiveKitServer
 from simulators.caller import Caller
-from simulators.gemini.behaviour import Behaviour, Refusal
-from simulators.gemini.senses import Listening, beeps, scripted
+from simulators.gemini.behaviour import Behaviour, Drop, Refusal
+from simulators.gemini.senses import Listening, Understand, beeps, scripted
 from simulators.gemini.server import GeminiServer
 from tests.gemini.talking import QUICK, look_up
 from tests.support.waiting import wait_for
@@ -53,6 +53,11 @@ class Room:
                 lines.append(("tool", f"look_up(word=fee) = {item.output}"))
         return lines
 
+    @property
+    def rests(self) -> bool:
+        """Whether the service is there and waits for words."""
+        return self.server.is_connected and self.server.now.is_idle
+
     async def remembered(self, *last: tuple[str, str]) -> None:
         """Wait until agent and service have the same conversation, ending so."""
         await wait_for(
@@ -76,9 +81,10 @@ def token(server: LiveKitServer, name: str) -> str:
 
 @contextlib.asynccontextmanager
 async def in_a_room(
-    livekit: LiveKitServer, texts: list[str], **options: Any
+    livekit: LiveKitServer, texts: list[str] | Understand, **options: Any
 ) -> AsyncIterator[Room]:
-    server = GeminiServer(behaviour=Behaviour(), ears=Listening(scripted(texts)), voice=beeps)
+    understand = scripted(texts) if isinstance(texts, list) else texts
+    server = GeminiServer(behaviour=Behaviour(), ears=Listening(understand), voice=beeps)
     async with server.serving():
         outcomes: list[Outcome] = []
         model = RealtimeModel(
@@ -157,6 +163,39 @@ async def test_a_tool_that_runs_through_a_cut_has_its_result_told_once(
         await room.remembered(
             ("user", use), ("tool", "look_up(word=fee) = found fee"), ("model", "It says found fee")
         )
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["lost", "arrived"])
+@pytest.mark.parametrize(
+    "on", ["inputTranscription", "toolCall", "tool_response", "inlineData", "turnComplete"]
+)
+async def test_a_call_that_is_cut_at_any_kind_of_message_is_remembered_by_both_sides(
+    livekit_server: LiveKitServer, spoken: Path, on: str, lost: bool
+) -> None:
+    """In words, at the call of a tool, at its outcome, amid the reply, at its end."""
+    use = 'use look_up {"word":"fee"}'
+    words = "hello there"
+
+    async def understand(_: bytes) -> str:
+        return words
+
+    async with in_a_room(livekit_server, understand) as room:
+        await room.caller.say(spoken / "hello.wav")
+        await room.remembered(*HELLO)
+        room.server.behaviour.drops = [Drop(on=on, lost=lost)]
+        words = use
+        await room.caller.say(spoken / "my_name.wav")
+        await wait_for(lambda: not room.server.behaviour.drops, within_s=WITHIN_S)
+        await wait_for(lambda: "found fee" in room.agent_lines[-1][1] and room.rests,
+                       within_s=WITHIN_S)  # fmt: skip
+        words = "again"
+        await room.caller.say(spoken / "hello.wav")
+        await room.remembered(*AGAIN)
+        assert [text for role, text in room.agent_lines if role == "user"] == [
+            "hello there", use, "again",
+        ]  # fmt: skip
+        assert [role for role, _ in room.agent_lines].count("tool") == 1
+        assert not room.closed
 
 
 async def test_what_is_typed_while_away_is_answered(livekit_server: LiveKitServer) -> None:

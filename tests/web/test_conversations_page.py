@@ -216,7 +216,8 @@ async def test_what_tools_and_turns_did_is_told_in_words(
         "error": "LLM · Timeout · recoverable",
         "participant_joined": "Ada",
         "participant_left": "client initiated",
-        "reconnect": "gemini · resumed",
+        "reconnect": "gemini · resynced · lost (1006) · 2 items sent · after 0.31 s"
+        " · 900 tokens not replayed",
     }.items():
         await expect(_kinds(tab, kind).first).to_contain_text(words)
     await _kinds(tab, "tool_call").locator("summary").click()
@@ -520,6 +521,8 @@ def _everything() -> list[Json]:
         ),
         event(8, "summary", text="Ada said her name.", covers=covers),
         event(9, "error", source="LLM", error_type="Timeout", recoverable=True, detail=""),
-        event(10, "reconnect", provider="gemini", outcome="resumed", detail={"n": 0}),
+        event(10, "reconnect", provider="gemini", outcome="resynced",
+              detail={"cause": "lost (1006)", "sent_count": 2, "tokens_spared": 900,
+                      "took_ms": 312, "summarised": False}),
         event(11, "participant_left", participant=ada, reason="client_initiated"),
     ]

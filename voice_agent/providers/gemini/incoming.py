@@ -13,7 +13,7 @@ from livekit.plugins.google.realtime.realtime_api import _ResponseGeneration
 
 from voice_agent.providers.gemini.memory import Memory
 from voice_agent.providers.gemini.outgoing import Outgoing
-from voice_agent.providers.gemini.replies import Due, Replies
+from voice_agent.providers.gemini.replies import Replies
 from voice_agent.providers.gemini.watching import Watch
 
 
@@ -48,7 +48,6 @@ class Incoming:
         self._watch = watch
         self._parsing = parsing
         self._on_renewed = on_renewed
-        self._owed: Due = "none"
 
     def before(self, message: types.LiveServerMessage) -> None:
         """Look at a message before the plugin acts on it."""
@@ -60,7 +59,7 @@ class Incoming:
             self._memory.cancelled(message.tool_call_cancellation.ids or [])
         content = message.server_content
         if content is not None and content.interrupted:
-            self._interrupted()
+            self._memory.interrupted()
         usage = message.usage_metadata
         if usage is not None and usage.prompt_token_count:
             self._watch.counted(usage.prompt_token_count)
@@ -88,15 +87,9 @@ class Incoming:
     def generation_began(self, *, asked: bool) -> None:
         """The service began to hear or to speak."""
         now = time.monotonic()
-        self._memory.generation_began(now)
+        self._memory.generation_began()
         self._watch.generation_began(now, was_asked=asked or self._replies.is_expected)
         self._replies.began(by_request=asked)
-
-    def _interrupted(self) -> None:
-        generation = self._parsing.generation
-        if self._memory.interrupted() and generation is not None and not generation._done:
-            # nobody spoke over it: what we told has stopped the answer, or the rest of it
-            self._owed = "rest" if self._watch.has_output else "whole"
 
     def _heard_or_said(self, content: types.LiveServerContent) -> None:
         now = time.monotonic()
@@ -113,8 +106,6 @@ class Incoming:
 
     def _turn_over(self, *, handle_due: bool) -> None:
         self._replies.due = "none"
-        if self._owed != "none":
-            self._replies.owed, self._owed = self._owed, "none"
         self._watch.turn_over(handle_due=handle_due)
         if not handle_due:
             self._memory.generation_ended()

@@ -17,9 +17,6 @@ from voice_agent.providers.gemini.items import (
     wanted,
 )
 
-CROSSES_S = 1.0
-"""A sign and what was told cross on their way only when this little lies between them."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amid:
@@ -29,15 +26,6 @@ class Amid:
     """How many generations had begun on the connection, that one included."""
     ahead: bool = False
     """Sent after the request for that generation and before its first sign."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unsure:
-    """Told: nothing acknowledges it."""
-
-    sure_from: int
-    """The generation at whose beginning the service had it for certain."""
-    sent_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +61,8 @@ class Memory:
     _known: dict[str, str] = field(default_factory=dict)
     """Key: fingerprint of what the service knows, in its order."""
     _amid: dict[str, Amid] = field(default_factory=dict)
-    _unsure: dict[str, Unsure] = field(default_factory=dict)
-    """What was told, and may not have arrived yet."""
-    _began_at: float = 0.0
+    _sure_from: dict[str, int] = field(default_factory=dict)
+    """Key: the generation at whose beginning the service had it for certain."""
     _unrecorded: set[str] = field(default_factory=set)
     _keys: set[str] = field(default_factory=set)
     _left_out: set[str] = field(default_factory=set)
@@ -188,7 +175,7 @@ class Memory:
         start = self.frozen if resumed else None
         self._known = dict(start.known) if start else {}
         self._amid.clear()
-        self._unsure.clear()
+        self._sure_from.clear()
         self.open_calls = set(start.open_calls) if start else set()
         self._left_out.clear()
         self._generation, self._generating, self._resumed = 0, False, resumed
@@ -247,13 +234,13 @@ class Memory:
         # of its own words the service knows the order better than the application's clock
         return "moved" if moved and not is_service_made(one.key) else None
 
-    def sent(self, items: Iterable[Wanted], *, at: float = 0.0, expecting: bool = False) -> None:
+    def sent(self, items: Iterable[Wanted], *, expecting: bool = False) -> None:
         """The service was told of these; ``expecting``: a generation is on its way already."""
         ahead = expecting and not self._generating
         for one in items:
             assert one.key is not None
             self._known[one.key] = one.fingerprint
-            self._unsure[one.key] = Unsure(sure_from=self._generation + 1 + ahead, sent_at=at)
+            self._sure_from[one.key] = self._generation + 1 + ahead
             if ahead or self._generating:
                 self._amid[one.key] = Amid(generation=self._generation + ahead, ahead=ahead)
             self.open_calls.discard(one.key.removeprefix("out:"))
@@ -278,23 +265,17 @@ class Memory:
             self._made_here.discard(call_id)
             self.unanswered.discard(call_id)
 
-    def generation_began(self, at: float = 0.0) -> None:
+    def generation_began(self) -> None:
         """The service began to hear or to speak."""
         self._generation += 1
-        self._began_at = at
         self._generating = True
         self.unanswered -= {call for call in self.unanswered if f"out:{call}" in self._known}
 
-    def interrupted(self) -> bool:
-        """It was cut short. True: by what was told when its first sign was on its way to us."""
-        crossed = [
-            key for key, one in self._unsure.items()
-            if one.sure_from == self._generation and self._began_at - one.sent_at < CROSSES_S
-        ]  # fmt: skip
-        for key in crossed:
-            self._unsure[key] = replace(self._unsure[key], sure_from=self._generation + 1)
-            self._amid[key] = Amid(generation=self._generation)
-        return bool(crossed)
+    def interrupted(self) -> None:
+        """It was cut short, perhaps by what was told when its first sign was on its way to us."""
+        for key, sure_from in self._sure_from.items():
+            if sure_from == self._generation:
+                self._sure_from[key] += 1
 
     def generation_ended(self) -> None:
         """It came to an end."""
@@ -330,9 +311,9 @@ class Memory:
         one: what it lacks is known. ``credits`` are items of the running turn that it covers,
         though they are not complete here.
         """
-        if self._cleared or any(one.sure_from > self._generation for one in self._unsure.values()):
+        if self._cleared or any(n > self._generation for n in self._sure_from.values()):
             return False
-        self._unsure.clear()
+        self._sure_from.clear()
         self.frozen = Frozen(
             handle=handle, issued_at=at, known=dict(self._known), credits=frozenset(credits),
             open_calls=frozenset(self.open_calls), tokens=self.tokens,

@@ -23,11 +23,14 @@ class Outgoing:
 
     away_audio_s: float
     _audio: deque[types.Blob] = field(default_factory=deque)
+    _again: deque[types.Blob] = field(default_factory=deque)
+    """Before ``_audio``: what was spoken meanwhile does not push it out."""
     _sent: deque[tuple[float, types.Blob]] = field(default_factory=deque)
     _marks: deque[types.LiveClientRealtimeInput] = field(
         default_factory=lambda: deque(maxlen=MARKS_MAX)
     )
     _video: types.Blob | None = None
+    _gone_until: float = 0.0
     dropped_chunks: int = 0
 
     def push(self, event: types.LiveClientRealtimeInput) -> None:
@@ -46,8 +49,8 @@ class Outgoing:
         """Take the next thing to send. Sound counts as sent from here on."""
         if self._marks:
             return self._marks.popleft()
-        if self._audio:
-            blob = self._audio.popleft()
+        if self._again or self._audio:
+            blob = (self._again or self._audio).popleft()
             self._sent.append((now, blob))
             while len(self._sent) > KEPT_S / CHUNK_S:
                 self._sent.popleft()
@@ -59,15 +62,19 @@ class Outgoing:
 
     def acted_on(self, until: float) -> None:
         """The service has answered the sound that it was sent until then."""
+        self._gone_until = until
         while self._sent and self._sent[0][0] <= until:
             self._sent.popleft()
 
-    def reaches_back_to(self, instant: float) -> bool:
-        """Whether everything sent since then is still here."""
-        return len(self._sent) < KEPT_S / CHUNK_S or self._sent[0][0] <= instant
+    def reaches_back_to(self, instant: float, *, began_at: float) -> bool:
+        """Whether everything sent since then is still here, for words that began then."""
+        is_whole = len(self._sent) < KEPT_S / CHUNK_S or self._sent[0][0] <= instant
+        return is_whole and self._gone_until <= began_at
 
     def send_again(self, since: float) -> None:
         """Begin the next connection with the sound that the last one did not act on."""
-        self._audio.extendleft(blob for at, blob in reversed(self._sent) if at >= since)
+        self._again.extendleft(blob for at, blob in reversed(self._sent) if at >= since)
+        while len(self._again) > KEPT_S / CHUNK_S:
+            self._again.popleft()
         self._sent.clear()
         self._marks.clear()

@@ -58,6 +58,8 @@ class Replies:
         """What the service owes on this connection, if it is lost now."""
         self.owed: Due = "none"
         """What it owed when the last connection was lost."""
+        self.goes_on = False
+        """Whether what it owed is on its way: it comes after what still plays."""
 
     def expect(self) -> None:
         """Something was sent that brings a reply."""
@@ -102,6 +104,7 @@ class Replies:
     def began(self, *, by_request: bool) -> None:
         """The service began to hear or to speak."""
         self.due, self.owed = "whole", "none"
+        self.goes_on = False
         self._expected_until = 0.0
         if by_request:
             self._forget()
@@ -113,7 +116,7 @@ class Replies:
             self._stop_timer()
         elif not heard_again and self.due != "none":
             self.owed = self.due
-        self.due = "none"
+        self.due, self.goes_on = "none", False
         self._expected_until = 0.0
 
     def owed_turns(self, model: str) -> list[types.Content]:

@@ -84,7 +84,7 @@ class Sender:
         asks = self._accepts.initial_history or self._wants_answer(kept)
         if turns:
             await link.send_turns(turns, asks=asks)
-            self._memory.sent(kept, at=time.monotonic())
+            self._memory.sent(kept)
             self._told(kept, asks=asks and not self._accepts.initial_history)
         return bool(cut)
 
@@ -141,7 +141,7 @@ class Sender:
             else:
                 await link.send_text(in_words([one.item for one in group], self._memory.calls))
                 self._replies.sent_by_itself()
-            self._memory.sent(group, at=time.monotonic(), expecting=expecting)
+            self._memory.sent(group, expecting=expecting)
             self._told(group, asks=asks)
 
     @property
@@ -158,7 +158,7 @@ class Sender:
         )
         assert results is not None
         await link.send_tool_responses(results.function_responses or [])
-        self._memory.sent(group, at=time.monotonic())
+        self._memory.sent(group)
         self._told(group, asks=_reply_required(group))
 
     def _told(self, group: Sequence[Wanted], *, asks: bool) -> None:
@@ -183,6 +183,7 @@ class Sender:
         elif self._replies.owed != "none":
             turns = self._replies.owed_turns(self._model)
             self._replies.expect()
+            self._replies.goes_on = True
         else:
             return False
         if self._takes_content:

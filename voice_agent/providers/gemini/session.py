@@ -89,6 +89,7 @@ class RealtimeSession(realtime_api.RealtimeSession):
         self._wake = asyncio.Event()
         self._failed: Exception | None = None
         self._sound_from = 0.0
+        self._starts_quietly = False
         super().__init__(realtime_model)
         self._main_atask.add_done_callback(self._ended)
         # the plugin shares its options among sessions: instructions of one would reach another
@@ -306,8 +307,9 @@ class RealtimeSession(realtime_api.RealtimeSession):
             or not generation.input_transcription
         ):
             return False
-        since = generation._created_timestamp - time.time() + time.monotonic() - BEFORE_WORDS_S
-        if not self._outgoing.reaches_back_to(since):
+        began_at = generation._created_timestamp - time.time() + time.monotonic()
+        since = began_at - BEFORE_WORDS_S
+        if not self._outgoing.reaches_back_to(since, began_at=began_at):
             self._sound_from = self._watch.transcribed_at
             return False
         self._sound_from = since
@@ -415,8 +417,15 @@ class RealtimeSession(realtime_api.RealtimeSession):
         self._keeper.keep()
 
     def _start_new_generation(self) -> None:
+        self._starts_quietly = self._replies.goes_on
         self._incoming.generation_began(asked=self._pending_generation_fut is not None)
         super()._start_new_generation()
+        self._starts_quietly = False
+
+    def _handle_input_speech_started(self) -> None:
+        """Interrupt what plays; not for the rest of it that a lost connection held back."""
+        if not self._starts_quietly:
+            super()._handle_input_speech_started()
 
     def _mark_current_generation_done(self) -> None:
         generation = self._current_generation

@@ -17,6 +17,7 @@ OVERRIDDEN = {
     "_handle_go_away": ("e83a967c5707", "ours switches between turns"),
     "_mark_current_generation_done": ("ab2e4104e1e4", "ours takes the items it adds to _chat_ctx"),
     "_start_new_generation": ("096eab6a6ae0", "ours counts generations; resolves the asked reply"),
+    "_handle_input_speech_started": ("393f44f7138e", "ours is silent when a cut reply goes on"),
     "_build_connect_config": ("62d3f5f19b83", "ours sets handle and history_config afterwards"),
     "update_chat_ctx": ("4a4cee5f8524", "ours hands over to the ledger"),
     "update_tools": ("49d5fe8295ed", "ours asks for a switch"),

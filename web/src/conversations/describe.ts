@@ -31,7 +31,7 @@ export function describeEvent(event: StoredEvent): Description {
   return {
     label: kind === "" ? "unknown" : kind.replaceAll("_", " "),
     summary: (SUMMARIES[kind] ?? nothing)(all, event).trim(),
-    tone: failed ? "trouble" : (TONES[kind] ?? "plain"),
+    tone: failed || (kind === "reconnect" && all["outcome"] === "failed") ? "trouble" : (TONES[kind] ?? "plain"),
   };
 }
 
@@ -55,7 +55,8 @@ const SUMMARIES: Readonly<Record<string, Summary>> = {
   participant_joined: (all) => participant(all),
   participant_left: (all) => parts(participant(all), text(all, "reason").replaceAll("_", " ")),
   handoff: (all) => `${text(all, "from_agent") || "—"} → ${text(all, "to_agent")}`,
-  reconnect: (all) => parts(text(all, "provider"), text(all, "outcome"), compact(all["detail"])),
+  reconnect: (all) =>
+    parts(text(all, "provider"), text(all, "outcome"), ...renewal(fields(all["detail"]))),
   state_changed: (all) => compact(all["state"]),
   summary: (all) => text(all, "text"),
   context_cleared: (all, event) =>
@@ -94,6 +95,19 @@ export function delays(from: Fields): readonly string[] {
     const seconds = number(from, name);
     return seconds === null ? [] : [`${words} ${seconds.toFixed(2)} s`];
   });
+}
+
+/** Why a model's session was renewed, what had to be told, how long it took and what it spared. */
+function renewal(detail: Fields): readonly string[] {
+  const sent = number(detail, "sent_count") ?? 0;
+  const spared = number(detail, "tokens_spared") ?? 0;
+  const tookMs = number(detail, "took_ms");
+  return [
+    text(detail, "cause"),
+    sent > 0 ? `${counted(sent, "item")} sent` : "",
+    tookMs === null || tookMs === 0 ? "" : `after ${(tookMs / 1000).toFixed(2)} s`,
+    spared > 0 ? `${counted(spared, "token")} not replayed` : "",
+  ];
 }
 
 function participant(all: Fields): string {
