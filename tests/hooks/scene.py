@@ -195,7 +195,7 @@ async def scene(
     ``patience_s``: how long a silence ends a turn. ``call``: one that is loaded; none: a call that
     has an outbox and no backend.
     """
-    call = call or await _call(folder)
+    call = call or await written_call(folder)
     vad, stt, model, voice = ScriptedVAD(), ScriptedSTT(), ScriptedLLM(), ScriptedTTS()
     with_stt = realtime is None if with_stt is None else with_stt
     session = _session(
@@ -232,7 +232,8 @@ async def scene(
         await made.hang_up()
 
 
-async def _call(folder: Path) -> Call:
+async def written_call(folder: Path) -> Call:
+    """A call that has an outbox and no backend."""
     nobody = Unwatched()
     layers = CallLayers(
         backend=None, placement=Placement(folder=folder), clock=SystemClock(), new_id=new_id,
