@@ -196,7 +196,7 @@ class Connection:
                 await self._interrupt()
                 self.conversation.told("user", text)
                 self._reply()
-            case {"context_update": update}:
+            case {"contextUpdate": update} | {"context_update": update}:
                 self.setup = {**self.setup, **update}
             case _:
                 pass

@@ -151,6 +151,7 @@ async def talking(
     *,
     limits: Limits = QUICK,
     resume: bytes | None = None,
+    key: str = "none",
     model: str = "gemini-2.5-flash-native-audio-preview-12-2025",
     **options: Any,
 ) -> AsyncIterator[Talk]:
@@ -158,7 +159,7 @@ async def talking(
     outcomes: list[Outcome] = []
     maker = RealtimeModel(
         model=model,
-        api_key="none",
+        api_key=key,
         http_options=server.http_options,
         options=Options(limits=limits, on_outcome=outcomes.append, **options),
         resume=resume,

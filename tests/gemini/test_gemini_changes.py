@@ -6,6 +6,7 @@ from livekit.agents import llm
 from simulators.gemini.behaviour import Behaviour
 from tests.gemini.talking import Talk, both_remember, look_up, other, serving, stays, talking, told
 from tests.support.waiting import wait_for
+from voice_agent.providers.gemini.models import Accepts, accepts
 
 HELLO = (("user", "hello there"), ("model", "You said hello there"))
 AGAIN = (("user", "again"), ("model", "You said again"))
@@ -198,3 +199,35 @@ async def test_a_call_that_is_cancelled_when_the_caller_speaks_is_told_once_in_w
         await both_remember(server, talk, *AGAIN)
         await talk.give(talk.calls[0])
         await both_remember(server, talk, *AGAIN, ("tool", "look_up(word=fee) = found fee"))
+
+
+async def test_a_model_that_takes_new_instructions_in_a_live_session_keeps_its_connection() -> None:
+    """S2.11: how it learns of them is data, a row of ``models``."""
+    async with serving() as server, talking(server, model="gemini-3.8-live") as talk:
+        talk.say("hello there")
+        await both_remember(server, talk, *HELLO)
+        first = server.now
+        await talk.session.update_instructions("Be long.")
+        await wait_for(lambda: "Be long." in str(first.setup))
+        assert server.now is first
+
+
+@pytest.mark.parametrize(
+    ("model", "vertexai", "wanted"),
+    [
+        ("gemini-2.5-flash-native-audio-preview-12-2025", False, Accepts()),
+        ("models/gemini-2.5-flash-native-audio-preview-12-2025", False, Accepts()),
+        ("of-tomorrow", False, Accepts()),
+        ("gemini-3.1-flash-live-preview", False, Accepts(placeholder=False)),
+        ("gemini-3.8-live", False, Accepts(placeholder=False, instructions_by="update")),
+    ],
+)
+def test_what_a_model_accepts_is_a_row(model: str, vertexai: bool, wanted: Accepts) -> None:
+    assert accepts(model, vertexai=vertexai) == wanted
+
+
+def test_early_31_takes_content_at_first_only_and_vertex_has_its_own_row() -> None:
+    early = accepts("gemini-3.1-flash-live-preview-initial-history", vertexai=False)
+    assert (early.late_content, early.initial_history) == (False, True)
+    vertex = accepts("gemini-3.8-live", vertexai=True)
+    assert (vertex.instructions_by, vertex.handle_valid_s) == ("content", 24 * 3600 - 300)

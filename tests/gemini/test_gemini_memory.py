@@ -1,10 +1,13 @@
 """The ledgers alone: what is told, what a handle covers, when everything must be told anew."""
 
+from hypothesis import given
+from hypothesis import strategies as st
 from livekit.agents.llm import ChatContext, ChatMessage, FunctionCallOutput
 
 from voice_agent.aio.backoff import Backoff
 from voice_agent.providers.gemini.ladder import Ladder, Loss, Rung
 from voice_agent.providers.gemini.memory import Memory
+from voice_agent.providers.gemini.options import Limits
 
 
 def message(item_id: str, text: str | None = None, role: str = "user") -> ChatMessage:
@@ -217,3 +220,37 @@ def test_a_conversation_that_was_cleared_is_told_anew_whatever_is_said_meanwhile
     assert memory.difference().rebuild == "cleared"
     memory.connected(resumed=False)
     assert lacking(memory) == ["GI_1"]
+
+
+LOSSES = st.tuples(
+    st.sampled_from([None, 403, 1006, 1007, 1008, 1011, 503]),
+    st.booleans(),
+    st.booleans(),
+    st.floats(0.0, 2.0, exclude_max=True),
+)
+
+
+@given(losses=st.lists(LOSSES, min_size=1, max_size=8))
+def test_whatever_a_service_does_the_ladder_ends_within_30_s(
+    losses: list[tuple[int | None, bool, bool, float]],
+) -> None:
+    """By a clock of the test's own: connections of a moment, refusals, silence, in any order."""
+    limits = Limits()
+    one = Ladder(
+        give_up_s=limits.give_up_s, settled_s=limits.settled_s, steady_s=limits.steady_s,
+        backoff=Backoff(base_s=limits.backoff_s, cap_s=limits.backoff_cap_s),
+    )  # fmt: skip
+    now, n = 0.0, 0
+    one.away(now)
+    while True:
+        code, healthy, silent, lived_s = losses[n % len(losses)]
+        most_s = min(limits.set_up_s, max(one.left_s(now), 0.1))  # as the session waits
+        now, n = now + (lived_s if healthy else most_s if silent else 0.05), n + 1
+        if healthy:
+            one.lived(lived_s)
+        loss = Loss(rung=one.rung, code=code, was_healthy=healthy, silent=silent)
+        step = one.lost(loss, now)
+        if step.rung is Rung.FAILED:
+            break
+        now += step.delay_s
+    assert now <= limits.give_up_s + limits.settled_s

@@ -7,10 +7,14 @@
 - ``memory``: what the conversation is, what the service knows of it, what a handle stands for
 - ``saved``: that as bytes, for another process
 - ``ladder``: what to try after a failure, and when to stop
-- ``outgoing``: sound, activity and the awaited reply, between the call and a connection
+- ``outgoing``: sound and activity, between the call and a connection
+- ``replies``: the reply that somebody waits for
 - ``upstream``: which of the plugin's private parts are overridden, with their digests
 - ``link``: one connection, seen from both sides
-- ``session``: the session: connects, keeps up, switches
+- ``sending``, ``incoming``: what goes out on it next, what each message that comes in changes
+- ``watching``, ``switching``: what to keep an eye on, and when to leave a connection that lives
+- ``reporting``, ``keeping``: how a connection came about; its handle, for another process
+- ``session``: the session, which is the plugin's, and the life of its connections
 - ``model``: its maker, with the plugin's own arguments
 
 When it fails: the call hears a pause of up to ``Limits.give_up_s``, then an error that is final;
