@@ -14,6 +14,8 @@ MAX_WORD: Final = 64
 """Longer ones are cut: nobody types them, and an index has its limits."""
 _NO_SPACES: Final = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 _WORD: Final = re.compile(rf"{_NO_SPACES.pattern}|[^\W_]+")
+_APART: Final = str.maketrans({chr(n): " " for n in range(128) if not chr(n).isalnum()})
+"""The same for ASCII, three times as fast."""
 _SATURATION: Final = 1.2
 _LENGTH_SHARE: Final = 0.75
 _USUAL_LENGTH: Final = 40.0
@@ -24,7 +26,9 @@ _MARKS: Final = re.compile(r"[\u0300-\u036f]")
 
 def words_of(text: str) -> list[str]:
     """Split a text into its words, in order."""
-    return [word[:MAX_WORD] for word in _WORD.findall(_plain(text))]
+    plain = _plain(text)
+    found = plain.translate(_APART).split() if plain.isascii() else _WORD.findall(plain)
+    return [word[:MAX_WORD] for word in found]
 
 
 def _plain(text: str) -> str:

@@ -309,9 +309,9 @@ def hits(
     ]
 
 
-def words_in(body: bytes) -> list[str]:
-    """List the words of a stored message."""
-    return words_of(_TEXT.decode(body).text)
+def words_in(body: bytes) -> set[str]:
+    """Name the words of a stored message."""
+    return set(words_of(_TEXT.decode(body).text))
 
 
 def change(head: Head, writer: WriterRow, placed: Sequence[Placed]) -> Change | None:

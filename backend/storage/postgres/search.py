@@ -64,7 +64,7 @@ async def index(db: Db, tenant: str, id_: str, limit: int = CATCH_UP) -> int:
 
 def _vector(mark: str, words: Iterable[str]) -> str:
     """Write a tsvector: words are letters and digits only, so nothing needs quotes."""
-    return " ".join({mark + word for word in words})
+    return " ".join(mark + word for word in words)
 
 
 async def _behind(db: Db, tenant: str, id_: str) -> rows.Row | None:

@@ -24,6 +24,7 @@ MAX_WAITING: Final = 2_000
 """Writes that may wait; more are refused with 503, because they would time out anyway."""
 MAX_GROUP: Final = 64
 READERS: Final = 4
+STATEMENTS: Final = 256  # kept prepared: there is one for each number of rows
 BUSY_MS: Final = 5_000  # another program, a backup for example, may hold the file for a moment
 
 
@@ -161,7 +162,9 @@ class Engine:
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open a connection as every part of this program needs it."""
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS
+    )
     db.execute(f"PRAGMA busy_timeout={BUSY_MS}")
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")

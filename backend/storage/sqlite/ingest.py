@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from backend.errors import Conflict
 from backend.rules import batches
 from backend.rules.batches import Known, Placed
 from backend.rules.events import Event
@@ -17,7 +18,7 @@ from backend.rules.usage import total
 from backend.storage import rows
 from backend.storage.records import Batch, Change, Standing, Stored
 from backend.storage.sqlite import search, turns, usage
-from backend.storage.sqlite.rows import head, known_writer, save_head
+from backend.storage.sqlite.rows import head, insert_all, known_writer, save_head
 
 
 def store_events(
@@ -26,7 +27,39 @@ def store_events(
     """Store what is new of ``batch``; raise Conflict, storing nothing, when any of it clashes."""
     row = head(db, tenant, batch.conversation_id)
     writer = known_writer(db, row, batch.writer_id)
-    known = _known(db, row, batch.events)
+    if _goes_on(writer, batch.events):
+        stored = _store_unseen(db, row, writer, batch, now_ms)
+        if stored is not None:
+            return stored
+        row = head(db, tenant, batch.conversation_id)
+    return _store(db, row, writer, batch, _known(db, row, batch.events), now_ms)
+
+
+def _goes_on(writer: WriterRow, events: Sequence[Event]) -> bool:
+    """Say whether every event comes after all that its writer has sent: nothing is repeated."""
+    return bool(events) and min(event.ordinal for event in events) > writer.received.highest
+
+
+def _store_unseen(
+    db: sqlite3.Connection, row: Head, writer: WriterRow, batch: Batch, now_ms: int
+) -> tuple[Stored, Change | None] | None:
+    """Store a batch without looking for its ids first: their key tells whether one is known.
+
+    None: nothing was stored, something clashes.
+    """
+    db.execute("SAVEPOINT unseen")
+    try:
+        stored = _store(db, row, writer, batch, {}, now_ms)
+    except (sqlite3.IntegrityError, Conflict):
+        db.execute("ROLLBACK TO unseen")
+        stored = None
+    db.execute("RELEASE unseen")
+    return stored
+
+
+def _store(
+    db: sqlite3.Connection, row: Head, writer: WriterRow, batch: Batch, known: Known, now_ms: int
+) -> tuple[Stored, Change | None]:
     placed = batches.place(row, writer, known, batch.events, passing=batch.passing)
     received = writer.received
     if placed:
@@ -57,12 +90,14 @@ def _insert(
 ) -> Received:
     tenant, id_ = row.tenant, row.id
     kept = batches.kept(placed)
-    db.executemany(
-        "INSERT INTO event_ids VALUES (?, ?, ?, ?, ?)",
+    insert_all(
+        db,
+        "event_ids",
         [(tenant, id_, p.event.event_id, p.event.digest, p.position) for p in placed],
     )
-    db.executemany(
-        "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    insert_all(
+        db,
+        "events",
         [
             (
                 tenant,
@@ -82,10 +117,7 @@ def _insert(
     followed = turns.follow(db, row, writer, kept)
     row.version += followed.counted
     messages = batches.messages_of(writer, kept, followed.started)
-    db.executemany(
-        "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [(tenant, id_, *message) for message in messages],
-    )
+    insert_all(db, "messages", [(tenant, id_, *message) for message in messages])
     if messages:
         search.note(db, tenant, id_, max(message[-1] for message in messages))
     if spent := total(p.event.usage for p in kept if p.event.usage):

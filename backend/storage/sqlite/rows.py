@@ -1,12 +1,39 @@
-"""Reading rows that several modules need, and the one way an event goes into its table."""
+"""Reading rows that several modules need, and the one way rows go into a table."""
 
 import sqlite3
+from collections.abc import Sequence
+from functools import cache
+from itertools import chain
+from typing import Final
 
 from backend.clock import new_id
 from backend.rules.own_events import OwnEvent
 from backend.rules.rows import Head, WriterRow, no_conversation, no_writer
 from backend.storage import rows
 from backend.storage.records import Conversation, Owner
+
+AT_ONCE: Final = 25
+"""Rows written by one statement. More is no faster, and SQLite keeps only so many statements."""
+
+
+def insert_all(
+    db: sqlite3.Connection, into: str, values: Sequence[rows.Row], then: str = ""
+) -> None:
+    """Insert rows ``into`` a table, ``then`` saying what happens to those that are there.
+
+    Many in a statement: a third less work than one by one, and the other threads are let in
+    once instead of after every row.
+    """
+    for start in range(0, len(values), AT_ONCE):
+        part = values[start : start + AT_ONCE]
+        statement = _insertion(into, then, len(part[0]), len(part))
+        db.execute(statement, tuple(chain.from_iterable(part)))
+
+
+@cache
+def _insertion(into: str, then: str, column_count: int, row_count: int) -> str:
+    row = f"({', '.join('?' * column_count)})"
+    return f"INSERT INTO {into} VALUES {', '.join([row] * row_count)} {then}"  # noqa: S608
 
 
 def head(db: sqlite3.Connection, tenant: str, id_: str) -> Head:

@@ -9,6 +9,7 @@ from backend.storage import rows
 from backend.storage.ports import CATCH_UP, COMPARED
 from backend.storage.records import Hit, Reader
 from backend.storage.sqlite.conversations import check
+from backend.storage.sqlite.rows import insert_all
 
 _POSITION_BITS: Final = 32
 _POSITIONS: Final = 2**_POSITION_BITS - 1
@@ -43,8 +44,9 @@ def index(db: sqlite3.Connection, tenant: str, id_: str, limit: int = CATCH_UP) 
         " AND position > ? AND position <= ? AND kind = 'message' ORDER BY position",
         (tenant, id_, at.indexed, until),
     )
-    db.executemany(
-        "INSERT INTO search_words (rowid, words) VALUES (?, ?)",
+    insert_all(
+        db,
+        "search_words (rowid, words)",
         [(at.row_of(position), at.words_of(body)) for position, body in found.fetchall()],
     )
     db.execute("UPDATE search_state SET indexed = ? WHERE number = ?", (until, at.number))
@@ -84,8 +86,8 @@ class _Place:
         return self.number << _POSITION_BITS | position
 
     def words_of(self, body: bytes) -> str:
-        """Write the words of a message as the index knows them, each once."""
-        return " ".join({self.term(word) for word in rows.words_in(body)})
+        """Write the words of a message as the index knows them."""
+        return " ".join(map(self.term, rows.words_in(body)))
 
     def term(self, word: str) -> str:
         return f"{self.number:x}_{word}"

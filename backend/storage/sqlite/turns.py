@@ -10,7 +10,7 @@ from backend.rules.batches import Placed
 from backend.rules.events import Event
 from backend.rules.rows import Head, WriterRow
 from backend.rules.turns import Followed, Turn, Turns
-from backend.storage.sqlite.rows import insert_own
+from backend.storage.sqlite.rows import insert_all, insert_own
 
 
 def follow(
@@ -40,22 +40,17 @@ def _load(db: sqlite3.Connection, row: Head, writer: WriterRow, ids: set[str]) -
 
 
 def _save(db: sqlite3.Connection, row: Head, writer: WriterRow, held: Turns) -> None:
-    db.executemany(
-        "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+    changed = [
+        (row.tenant, row.id, writer.writer_id, id_, t.session_number, t.started_ordinal, t.ended)
+        for id_, t in held.items()
+        if t.changed
+    ]
+    insert_all(
+        db,
+        "turns",
+        changed,
+        "ON CONFLICT DO UPDATE SET"
         " started_ordinal = excluded.started_ordinal, ended = excluded.ended",
-        [
-            (
-                row.tenant,
-                row.id,
-                writer.writer_id,
-                id_,
-                t.session_number,
-                t.started_ordinal,
-                t.ended,
-            )
-            for id_, t in held.items()
-            if t.changed
-        ],
     )
 
 
