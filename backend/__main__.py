@@ -5,6 +5,7 @@ What cannot work is one line on stderr that says what to do, and exit code 1.
 
 import argparse
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -98,6 +99,8 @@ def _serve(loaded: Settings) -> int:
         sys.stderr.write(f"backend on http://{host}:{port}\n")
         sys.stderr.flush()
         server = server_of(app, drain_s=loaded.drain_s)
+        gc.collect()
+        gc.freeze()  # what was made so far stays: looking through it stopped all for 70 ms
         signal.signal(signal.SIGTERM, _stopped)  # uvicorn drains first, then raises it again
         signal.signal(signal.SIGINT, _stopped)
         try:
