@@ -79,6 +79,30 @@ async def test_when_gemini_is_gone_for_good_the_embedded_voice_goes_on_with_the_
             assert texts(messages) == ["my name is ada", "what time is it in tokyo"]
 
 
+async def test_a_clear_in_a_call_with_gemini_makes_the_service_forget(
+    start_system: Callable[..., System], spoken: Path, tmp_path: Path
+) -> None:
+    server = GeminiServer(
+        ears=Listening(scripted(["my name is ada", "what is my name"])),
+        voice=beeps,
+        tls=contexts(tmp_path),
+    )
+    async with server.serving():
+        system = start_system(worker_environ=chosen(server, tmp_path))
+        async with calling_on(system) as calling, calling.call() as (call, caller):
+            await caller.say(spoken / "my_name.wav")
+            await calling.said(call.conversation_id, 1)
+            await until(lambda: _replies(calling, call.conversation_id, 2))
+            cleared = await calling.outside.clear(call.conversation_id)
+            assert (cleared["session_number"], cleared["acknowledged"]) == (1, True)
+            await caller.say(spoken / "name.wav")
+            messages = await calling.said(call.conversation_id, 2)
+            await until(lambda: _replies(calling, call.conversation_id, 3))
+            users = [text for role, text in server.conversation.said if role == "user"]
+            assert users == ["what is my name"]
+            assert [one["session_number"] for one in messages if one["role"] == "user"] == [0, 1]
+
+
 def chosen(server: GeminiServer, folder: Path) -> dict[str, str]:
     """The settings of a worker that uses this server."""
     return {
