@@ -76,6 +76,21 @@ def test_an_id_is_unique_within_the_conversation_whoever_writes_it(log: Log) -> 
         assert refused(log.send("w2", twin), 409)["errors"][0]["code"] == code
 
 
+def test_of_a_long_batch_only_the_one_known_event_is_refused_and_nothing_is_stored(
+    log: Log,
+) -> None:
+    """Known ids are looked for only when one clashes, with many rows written already."""
+    log.register("w1")
+    log.register("w2")
+    log.store("w1", event(1, event_id="known"))
+    batch = [event(n, event_id=f"long-{n}") for n in range(1, 61)]
+    known = [*batch[:39], event(40, event_id="known"), *batch[40:]]
+    problem = refused(log.send("w2", *known), 409)
+    assert [(e["index"], e["code"]) for e in problem["errors"]] == [(39, "other_content")]
+    assert log.shown()["last_position"] == 1
+    assert log.store("w2", *batch)["positions"] == list(range(2, 62))
+
+
 def test_gaps_are_accepted_shown_and_closed(log: Log) -> None:
     log.register("w")
     assert log.store("w", event(2), event(5))["acknowledged"] == 0

@@ -45,7 +45,7 @@ def _store_unseen(
 ) -> tuple[Stored, Change | None] | None:
     """Store a batch without looking for its ids first: their key tells whether one is known.
 
-    None: nothing was stored, something clashes.
+    None: nothing was stored, something clashes; who looks for the ids can say what.
     """
     db.execute("SAVEPOINT unseen")
     try:
