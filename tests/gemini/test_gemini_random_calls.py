@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from livekit.agents import llm
 
@@ -182,8 +182,11 @@ class Run:
         self.talk.say(words)
 
     def _is_heard(self, words: str) -> bool:
-        return any(words in one for one in self.talk.transcripts) and any(
-            words == line.text for line in self.server.conversation.lines
+        server = self.server
+        return (
+            server.is_connected
+            and any(words in one for one in self.talk.transcripts)
+            and any(words == line.text for line in server.conversation.lines)
         )
 
     async def _change(self, n: int, what: str) -> None:
@@ -277,7 +280,10 @@ CALL_COUNT = int(os.environ.get("GEMINI_CALLS", "30"))
 
 
 @pytest.mark.timeout(max(60, CALL_COUNT * 3))
-@settings(max_examples=CALL_COUNT, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=CALL_COUNT, deadline=None, suppress_health_check=list(HealthCheck),
+    phases=[Phase.reuse, Phase.generate],  # a smaller call would take minutes to find
+)  # fmt: skip
 @CALLS
 def test_after_any_call_the_service_remembers_what_the_application_does(
     steps: list[str], drops: list[tuple[int, bool]], when: int

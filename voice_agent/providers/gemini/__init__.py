@@ -8,6 +8,7 @@
 - ``saved``: that as bytes, for another process
 - ``ladder``: what to try after a failure, and when to stop
 - ``outgoing``: sound and activity, between the call and a connection
+- ``hearing``: which sound the next connection hears again
 - ``replies``: the reply that somebody waits for
 - ``upstream``: which of the plugin's private parts are overridden, with their digests
 - ``link``: one connection, seen from both sides

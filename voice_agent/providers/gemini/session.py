@@ -22,6 +22,7 @@ from livekit.plugins.google.realtime import realtime_api
 
 from voice_agent.aio.backoff import Backoff
 from voice_agent.providers.gemini import saved
+from voice_agent.providers.gemini.hearing import Hearing
 from voice_agent.providers.gemini.incoming import Incoming
 from voice_agent.providers.gemini.items import is_service_made
 from voice_agent.providers.gemini.keeping import HandleKeeper
@@ -42,10 +43,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BEFORE_WORDS_S = 2.0
-"""How much earlier than its first transcript an utterance may have begun."""
-AGAIN_UNHEARD_S = 5.0
-"""Sound that brought no transcript at all is sent again for this long."""
 CODE_WAIT_S = 0.2
 """Sending notices a close at once; its code comes with the next receive."""
 
@@ -74,6 +71,7 @@ class RealtimeSession(realtime_api.RealtimeSession):
             backoff=Backoff(base_s=limits.backoff_s, cap_s=limits.backoff_cap_s),
         )
         self._watch = Watch(limits)
+        self._hearing = Hearing(outgoing=self._outgoing, watch=self._watch)
         self._switch = Switch(
             memory=self._memory, sender=self._sender, replies=self._replies, watch=self._watch
         )
@@ -88,7 +86,6 @@ class RealtimeSession(realtime_api.RealtimeSession):
         self._link: Link | None = None
         self._wake = asyncio.Event()
         self._failed: Exception | None = None
-        self._sound_from = 0.0
         self._starts_quietly = False
         super().__init__(realtime_model)
         self._main_atask.add_done_callback(self._ended)
@@ -277,7 +274,7 @@ class RealtimeSession(realtime_api.RealtimeSession):
         finally:
             self._left()
             await aio.cancel_and_wait(receiving, sending)
-            self._outgoing.send_again(self._sound_from)
+            self._hearing.again()
 
     def _left(self) -> None:
         """Nobody is connected any more: from here on everything waits for the next connection."""
@@ -287,32 +284,16 @@ class RealtimeSession(realtime_api.RealtimeSession):
         self._link = None
         self._active_session = None
         self._session_should_close.set()
-        self._sound_from = time.monotonic() - AGAIN_UNHEARD_S
-        heard_again = self._unhear()
+        generation = self._current_generation
+        heard_again = self._hearing.lost(generation)
+        if heard_again and generation is not None:
+            self._take_words_back(generation)
         self._mark_current_generation_done()
         self._replies.lost(heard_again=heard_again)
         self._ladder.away(time.monotonic())
         self._watch.away_since = self._ladder.lost_at
 
-    def _unhear(self) -> bool:
-        """Words without an answer, whose sound is still here, are heard anew: not half, not twice.
-
-        Else they are told as they were transcribed.
-        """
-        generation = self._current_generation
-        if (
-            generation is None
-            or generation._done
-            or self._watch.has_output
-            or not generation.input_transcription
-        ):
-            return False
-        began_at = generation._created_timestamp - time.time() + time.monotonic()
-        since = began_at - BEFORE_WORDS_S
-        if not self._outgoing.reaches_back_to(since, began_at=began_at):
-            self._sound_from = self._watch.transcribed_at
-            return False
-        self._sound_from = since
+    def _take_words_back(self, generation: realtime_api._ResponseGeneration) -> None:
         generation.input_transcription = ""
         self.emit(
             "input_audio_transcription_completed",
@@ -320,7 +301,6 @@ class RealtimeSession(realtime_api.RealtimeSession):
                 item_id=generation.input_id, transcript="", is_final=True
             ),
         )
-        return True
 
     async def _keep_up(self, link: Link, rung: Rung, *, is_first: bool) -> None:
         """Send whatever the service lacks, until there is a reason to leave."""
