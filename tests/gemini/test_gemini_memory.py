@@ -222,6 +222,15 @@ def test_a_conversation_that_was_cleared_is_told_anew_whatever_is_said_meanwhile
     assert lacking(memory) == ["GI_1"]
 
 
+def test_what_stopped_an_awaited_reply_before_its_first_sign_stands_before_the_next_one() -> None:
+    memory = memory_of("a")
+    memory.sent(memory.difference().items, expecting=True)
+    memory.interrupted()
+    memory.generation_began()
+    memory.came(message("GR_1", role="assistant"), connected=True)
+    assert [item.id for item in memory.items] == ["a", "GR_1"]
+
+
 LOSSES = st.tuples(
     st.sampled_from([None, 403, 1006, 1007, 1008, 1011, 503]),
     st.booleans(),

@@ -276,6 +276,10 @@ class Memory:
         for key, sure_from in self._sure_from.items():
             if sure_from == self._generation:
                 self._sure_from[key] += 1
+        if not self._generating:  # the awaited one, before its first sign: what was told stopped it
+            ahead = [key for key, one in self._amid.items() if one.generation > self._generation]
+            for key in ahead:
+                del self._amid[key]
 
     def generation_ended(self) -> None:
         """It came to an end."""
