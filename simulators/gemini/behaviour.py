@@ -56,6 +56,8 @@ class Behaviour:
     refusals: list[Refusal] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
     go_aways: list[GoAway] = field(default_factory=list)
+    goes_away_at_once: bool = False
+    """Each connection is told behind ``setupComplete`` to leave now."""
     endpoint_s: float = 0.0
     """Silence after which an utterance is over: only then is it remembered, and answered."""
     piece_s: float = 0.0

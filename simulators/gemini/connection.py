@@ -101,6 +101,8 @@ class Connection:
             await self._send({"sessionResumptionUpdate": {"resumable": False}})
             await self._socket.close(self._behaviour.closes_after_setup, "internal")
             return False
+        if self._behaviour.goes_away_at_once:
+            await self.go_away(0.0)
         return True
 
     async def _restore(self, handle: str | None) -> bool:

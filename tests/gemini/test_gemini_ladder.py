@@ -268,3 +268,16 @@ async def test_a_summary_that_does_not_come_is_not_waited_for() -> None:
         await server.now.close(1007, "Request contains an invalid argument.")
         await wait_for(lambda: kinds(talk) == ["reseeded"])
         assert server.conversation.said == told(talk.session)[-4:]
+
+
+async def test_a_service_that_says_go_away_at_once_each_time_is_given_up_in_time() -> None:
+    """S2.10: leaving on purpose is no way round the budget."""
+    async with serving() as server, talking(server, limits=SHORT) as talk:
+        talk.say("hello there")
+        await both_remember(server, talk, *HELLO)
+        server.behaviour.goes_away_at_once = True
+        began, before = time.monotonic(), len(server.set_ups)
+        server.now.cut()
+        await wait_for(lambda: fatal(talk), within_s=SHORT.give_up_s + 2)
+        assert time.monotonic() - began <= SHORT.give_up_s + 1
+        assert len(server.set_ups) - before < 60

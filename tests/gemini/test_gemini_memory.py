@@ -222,6 +222,36 @@ def test_a_conversation_that_was_cleared_is_told_anew_whatever_is_said_meanwhile
     assert lacking(memory) == ["GI_1"]
 
 
+def test_a_handle_of_a_session_that_forgot_is_never_taken() -> None:
+    """It stands for nothing: a connection lost before the switch would resume it in silence."""
+    memory = memory_of("a", told=1)
+    spoken_turn(memory)
+    assert memory.issued("h1", at=0.0)
+    memory.forgot()
+    assert memory.frozen is None
+    spoken_turn(memory)
+    assert not memory.issued("h2", at=0.0)
+    memory.connected(resumed=False)
+    assert lacking(memory) == ["a"]
+    memory.sent(memory.difference().items)
+    spoken_turn(memory)
+    assert memory.issued("h3", at=0.0)
+
+
+def test_outcomes_that_share_a_call_id_are_told_and_are_no_edit() -> None:
+    """Some models number their calls anew in each turn: reseeding for that would never end."""
+    memory = memory_of()
+    first, second = (
+        FunctionCallOutput(call_id="call_0", name="look_up", output=output, is_error=False)
+        for output in ("x", "y")
+    )
+    memory.hand_over(ChatContext([message("a"), first, message("b"), second]))
+    memory.sent(memory.difference().items)
+    assert memory.difference().rebuild is None
+    memory.hand_over(ChatContext([message("a"), first, message("b"), second, message("c")]))
+    assert lacking(memory) == ["c"]
+
+
 def test_what_stopped_an_awaited_reply_before_its_first_sign_stands_before_the_next_one() -> None:
     memory = memory_of("a")
     memory.sent(memory.difference().items, expecting=True)

@@ -62,7 +62,8 @@ class Incoming:
             self._memory.interrupted()
         usage = message.usage_metadata
         if usage is not None and usage.prompt_token_count:
-            self._watch.counted(usage.prompt_token_count)
+            if self._watch.counted(usage.prompt_token_count):
+                self._memory.forgot()
             self._memory.tokens = usage.prompt_token_count
 
     def after(

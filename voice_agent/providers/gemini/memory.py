@@ -74,6 +74,8 @@ class Memory:
     _resumed: bool = False
     _cleared: bool = False
     """The service must forget all it knows, and what is said meanwhile does not change that."""
+    _forgot: bool = False
+    """The service has forgotten what it was told: no handle of this session stands for it."""
     revision: int = 0
     """Changes whenever the difference may."""
 
@@ -91,7 +93,7 @@ class Memory:
         absence: it is merely not recorded yet. An empty view clears everything.
         """
         before = {one.item.id: one for one in self._want}
-        new = [wanted(item, before.get(item.id)) for item in context.items]
+        new = _distinct(wanted(item, before.get(item.id)) for item in context.items)
         keys = {one.key for one in new if one.key}
         for one in new:
             if isinstance(one.item, FunctionCall):
@@ -179,7 +181,7 @@ class Memory:
         self.open_calls = set(start.open_calls) if start else set()
         self._left_out.clear()
         self._generation, self._generating, self._resumed = 0, False, resumed
-        self._cleared = False
+        self._cleared = self._forgot = False
         self.revision += 1
         if not resumed:
             self.frozen = None
@@ -243,7 +245,8 @@ class Memory:
             self._sure_from[one.key] = self._generation + 1 + ahead
             if ahead or self._generating:
                 self._amid[one.key] = Amid(generation=self._generation + ahead, ahead=ahead)
-            self.open_calls.discard(one.key.removeprefix("out:"))
+            if isinstance(one.item, FunctionCallOutput):
+                self.open_calls.discard(one.item.call_id)
         self.revision += 1
 
     def leave_out(self, items: Iterable[Wanted]) -> None:
@@ -315,7 +318,11 @@ class Memory:
         one: what it lacks is known. ``credits`` are items of the running turn that it covers,
         though they are not complete here.
         """
-        if self._cleared or any(n > self._generation for n in self._sure_from.values()):
+        if (
+            self._cleared
+            or self._forgot
+            or any(n > self._generation for n in self._sure_from.values())
+        ):
             return False
         self._sure_from.clear()
         self.frozen = Frozen(
@@ -327,6 +334,24 @@ class Memory:
     def give_up_handle(self) -> None:
         """The service refuses it, or it is too old: never use it again."""
         self.frozen = None
+
+    def forgot(self) -> None:
+        """The session that was resumed is empty: its handles, old and new, are worth nothing."""
+        self._forgot = True
+        self.give_up_handle()
+
+
+def _distinct(items: Iterable[Wanted]) -> list[Wanted]:
+    """Give items that share a key (a model that numbers its calls anew) keys of their own."""
+    taken: set[str | None] = set()
+    found: list[Wanted] = []
+    for one in items:
+        key, n = one.key, 2
+        while key is not None and key in taken:
+            key, n = f"{one.key}#{n}", n + 1
+        taken.add(key)
+        found.append(one if key == one.key else replace(one, key=key))
+    return found
 
 
 def _is_same(one: Wanted, known: tuple[str, str]) -> bool:

@@ -58,8 +58,6 @@ class Limits:
     """A connection that lived so long forgives a context that was full before it."""
     away_audio_s: float = 10.0
     """Sound kept while nobody is connected; the oldest goes first."""
-    again_audio_s: float = 5.0
-    """Sound that was sent, and neither transcribed nor answered: sent again."""
     seed_most_chars: int = 200_000
     """A fresh session is told at most this much (some 50,000 tokens), the newest."""
     short_seed_most_chars: int = 8_000

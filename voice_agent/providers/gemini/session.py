@@ -182,10 +182,15 @@ class RealtimeSession(realtime_api.RealtimeSession):
             used = self._ladder.rung
             loss = await self._live(used, is_first=is_first)
             is_first = False
-            if loss is None or self._msg_ch.closed:
+            if self._msg_ch.closed:
+                return
+            if loss is None and not self._watch.is_sent_away:
                 self._ladder.away(time.monotonic())
                 continue
-            error, what = loss
+            # to be sent away in the first moment, each time, is a loss like any other
+            error, what = loss or (
+                ConnectionError("sent away"), Loss(rung=used, was_healthy=True)
+            )  # fmt: skip
             step = self._ladder.lost(what, time.monotonic())
             if step.rung is Rung.FAILED:
                 self._give_up(error)

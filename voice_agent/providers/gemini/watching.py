@@ -43,11 +43,18 @@ class Watch:
         self._forgot = self._going = self._handle_due = self.has_output = False
         self._leave_by = self._heard_at = None
 
-    def counted(self, tokens: int) -> None:
-        """The service said how large its prompt is: a resumed one that collapsed has forgotten."""
+    def counted(self, tokens: int) -> bool:
+        """The service said how large its prompt is; says whether it has forgotten: it was resumed,
+        and the prompt collapsed."""
         before, self._verify_against = self._verify_against, 0
         if before >= FORGET_FROM_TOKENS and tokens < before * self.limits.forgot_below:
             self._forgot = True
+        return self._forgot
+
+    @property
+    def is_sent_away(self) -> bool:
+        """Whether the service said that it will close."""
+        return self._going
 
     def generation_began(self, now: float, *, was_asked: bool) -> None:
         """It hears or speaks."""
