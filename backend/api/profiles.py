@@ -15,7 +15,7 @@ from backend.api.parameters import storage
 from backend.api.shapes import ProfileIn, ProfileOut
 from backend.clock import now_ms, rfc3339
 from backend.errors import Denied, Malformed, NotFound, TooLarge
-from backend.rules.events import canonical
+from backend.rules.events import TOO_DEEP, canonical, is_too_deep
 from backend.storage.records import Expected, Profile
 
 router = APIRouter(prefix="/v1", tags=["profiles"])
@@ -57,6 +57,8 @@ async def put_profile(
 ) -> Response:
     """Write a profile whole; If-Match: only if it is still that one. A repeat changes nothing."""
     wanted = await body.read(request, ProfileIn)
+    if is_too_deep(wanted.context) or is_too_deep(wanted.preferences):
+        raise Malformed("malformed", TOO_DEEP)
     kept = canonical({"context": wanted.context, "preferences": wanted.preferences})
     if len(kept) > MAX_BYTES:
         raise TooLarge("profile_too_large", f"a profile has at most {MAX_BYTES} bytes")

@@ -1,5 +1,6 @@
 """The live stream of a conversation: server-sent events, ``id`` = position."""
 
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, Final
@@ -19,6 +20,8 @@ from backend.service.live import Behind, Item, Live
 router = APIRouter(prefix="/v1/conversations/{conversation_id}", tags=["events"])
 
 _PING: Final = b": ping\n\n"
+_POSITION: Final = re.compile(r"[0-9]{1,16}")
+"""Not longer: Python refuses to read an integer of thousands of digits."""
 _HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"x-accel-buffering", b"no"),  # nginx would keep events back
@@ -66,7 +69,7 @@ def _cursor(after: int | None, last_event_id: str | None) -> int | None:
     """Take the newer one: a browser that reconnects repeats its address and adds the header."""
     if last_event_id is None or last_event_id == "":
         return after
-    if not (last_event_id.isascii() and last_event_id.isdigit()) or int(last_event_id) > BIG:
+    if not _POSITION.fullmatch(last_event_id) or int(last_event_id) > BIG:
         raise Malformed("malformed", "Last-Event-ID: a position is needed")
     return int(last_event_id)
 

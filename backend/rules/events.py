@@ -21,6 +21,8 @@ Sent = Mapping[str, Any]  # Any: a foreign JSON object, checked below
 
 MAX_EVENTS: Final = 500
 MAX_EVENT_BYTES: Final = 256 * 1024
+MAX_DEPTH: Final = 128
+"""Objects in objects: what is barely read here could be read by nobody whose stack is fuller."""
 MAX_INTEGER: Final = 2**53 - 1
 MAX_ERRORS: Final = 50
 ID_PATTERN: Final = r"^[A-Za-z0-9_-]{1,64}\Z"
@@ -144,10 +146,40 @@ def _check(conversation_id: str, writer_id: str, item: object) -> Event:
             if name in fields and fields[name] != expected:
                 raise _Refused("contradiction", f"{name} is not the one the request is for")
         own = {name: value for name, value in fields.items() if name not in _CONTEXT}
-    encoded = canonical(own)
+    encoded = _encoded(own)
     if len(encoded) > MAX_EVENT_BYTES:
         raise _Refused("event_too_large", _EVENT_LIMIT)
     return _event(own, encoded)
+
+
+def _encoded(own: Sent) -> bytes:
+    try:
+        encoded = canonical(own)
+    except RecursionError as exc:
+        raise _Refused("malformed", TOO_DEEP) from exc
+    # counting brackets costs next to nothing: few events have so many of them
+    if encoded.count(b"{") + encoded.count(b"[") > MAX_DEPTH and is_too_deep(own):
+        raise _Refused("malformed", TOO_DEEP)
+    return encoded
+
+
+TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH}"
+
+
+def is_too_deep(value: object) -> bool:
+    """Say whether JSON is nested deeper than ``MAX_DEPTH``, without being deep itself."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[object] = []
+        for outer in level:
+            if isinstance(outer, dict):
+                inner += outer.values()
+            elif isinstance(outer, list):
+                inner += outer
+        level = [each for each in inner if isinstance(each, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:

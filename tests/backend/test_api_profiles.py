@@ -66,3 +66,12 @@ def test_a_profile_belongs_to_its_tenant_and_identities_may_look_like_anything(
         refused(reader.put("/v1/profiles/a b", json={}), 403)
     refused(http.put("/v1/profiles/a", json={"context": {"x": "y" * 70_000}}), 413)
     refused(http.put("/v1/profiles/a", json={"context": 1}), 400)
+
+
+def test_a_profile_nested_too_deeply_is_refused_at_any_depth(http: httpx.Client) -> None:
+    path = f"/v1/profiles/{fresh('deep')}"
+    for depth in (*range(128, 1_000, 50), *range(940, 1_000)):
+        raw = '{"context": {"a": %s}}' % ("[" * depth + "]" * depth)
+        answer = http.put(path, content=raw, headers={"content-type": "application/json"})
+        refused(answer, 400, "malformed")
+    refused(http.get(path), 404, "unknown_profile")

@@ -119,6 +119,25 @@ def test_every_kind_is_kept_or_shown_live_under_its_session_as_its_policy_says(l
         assert each["event_id"] not in kept or kept[each["event_id"]] == shown
 
 
+def test_the_deepest_event_that_is_taken_can_be_followed_and_a_deeper_one_is_refused(
+    log: Log,
+) -> None:
+    log.register("w")
+    for depth in (128, 129, 500):
+        refused(log.send("w", event(1, x=_nested(depth))), 400, "malformed_events")
+    log.store("w", event(1, x=_nested(127)))  # the event itself is the outermost
+    with following(log.http, log.path, params={"after": 0}) as stream:
+        stream.has(1)
+    assert len(log.events()) == 1
+
+
+def _nested(depth: int) -> object:
+    value: list[object] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
 def test_a_cursor_from_another_database_is_reset(log: Log) -> None:
     log.register("w")
     log.store("w", event(1))
@@ -131,7 +150,8 @@ def test_a_cursor_from_another_database_is_reset(log: Log) -> None:
 def test_who_may_not_read_a_conversation_may_not_follow_it(backend: Backend, log: Log) -> None:
     path = f"{log.path}/events/stream"
     refused(log.http.get("/v1/conversations/none/events/stream"), 404, "unknown_conversation")
-    refused(log.http.get(path, headers={"Last-Event-ID": "x"}), 400)
+    for garbage in ("x", "-1", "9" * 17, "9" * 5_000):
+        refused(log.http.get(path, headers={"Last-Event-ID": garbage}), 400)
     refused(log.http.get(path, params={"after": -1}), 400)
     with backend.client(backend.token(tenant="other")) as other:
         refused(other.get(path), 404, "unknown_conversation")
