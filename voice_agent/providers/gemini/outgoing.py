@@ -47,9 +47,10 @@ class Outgoing:
 
     def pop(self, now: float) -> types.LiveClientRealtimeInput | None:
         """Take the next thing to send. Sound counts as sent from here on."""
-        if self._marks:
+        has_sound = bool(self._again or self._audio)
+        if self._marks and not (has_sound and self._marks[0].activity_end is not None):
             return self._marks.popleft()
-        if self._again or self._audio:
+        if has_sound:
             blob = (self._again or self._audio).popleft()
             self._sent.append((now, blob))
             while len(self._sent) > KEPT_S / CHUNK_S:
@@ -59,6 +60,11 @@ class Outgoing:
             picture, self._video = self._video, None
             return types.LiveClientRealtimeInput(video=picture)
         return None
+
+    @property
+    def ends_activity(self) -> bool:
+        """Whether the end of what the caller says has still to be sent: no request overtakes it."""
+        return any(one.activity_end is not None for one in self._marks)
 
     def acted_on(self, until: float) -> None:
         """The service has answered the sound that it was sent until then."""

@@ -109,7 +109,8 @@ class Sender:
         if difference.items and self._may_tell(difference.items):
             await self._tell(link, difference.items, tools)
             return True
-        if not difference.items and difference.rebuild is None and await self._ask(link):
+        may_ask = not difference.items and difference.rebuild is None
+        if may_ask and not self._outgoing.ends_activity and await self._ask(link):
             return True
         event = self._outgoing.pop(time.monotonic())
         if event is None:

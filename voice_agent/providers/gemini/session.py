@@ -280,6 +280,10 @@ class RealtimeSession(realtime_api.RealtimeSession):
             self._left()
             await aio.cancel_and_wait(receiving, sending)
             self._hearing.again()
+            if self._in_user_activity:  # the caller still speaks: the next connection must know
+                self._outgoing.push(
+                    types.LiveClientRealtimeInput(activity_start=types.ActivityStart())
+                )
 
     def _left(self) -> None:
         """Nobody is connected any more: from here on everything waits for the next connection."""
