@@ -30,4 +30,5 @@ def new_secret() -> str:
 def rfc3339(at_ms: int) -> str:
     """Write an instant as the API does: RFC 3339, UTC, milliseconds."""
     seconds, ms = divmod(at_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z"
+    at = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)  # strftime pads no year
+    return f"{at.isoformat()}.{ms:03d}Z"

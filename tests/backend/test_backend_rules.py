@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.clock import rfc3339
 from backend.errors import Malformed, TooLarge
 from backend.rules.events import check_batch, instant_ms
 from backend.rules.fences import SessionStart, after_clear, grant, session_at
@@ -109,3 +110,11 @@ def test_a_large_event_is_refused_as_too_large() -> None:
     event = {"event_id": "a", "ordinal": 1, "kind": "thinking", "at": "2026-11-21T04:00:00Z"}
     with pytest.raises(TooLarge):
         check_batch("c", "w", [event | {"text": "x" * 300_000}])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0001-01-01T00:00:00.000Z", "0999-12-31T23:59:59.001Z", "9999-12-31T23:59:59.999Z"],
+)
+def test_an_instant_of_any_year_is_shown_as_it_was_read(text: str) -> None:
+    assert rfc3339(instant_ms(text)) == text
