@@ -12,6 +12,8 @@ from voice_agent.call.asking import Asking, Clearing
 from voice_agent.domain.events import Event, Message
 
 FOUND_MAX = 10
+QUOTED_MAX = 1_000
+"""Characters told of one message: ten of the longest would be more than a model takes."""
 SEARCH = "Find what was said earlier in this conversation, before what you can see."
 LONG = "This conversation is long: you see its newest part alone, so look here before you guess. "
 AWAY = "I cannot look that up now: my memory does not answer."
@@ -45,11 +47,20 @@ def told(found: Sequence[Event] | None, words: str) -> str:
         return AWAY
     lines = [
         f"On {event.at:%-d %B %Y} the {'caller' if body.role == 'user' else 'agent'} said:"
-        f' "{body.text.strip()}"'
+        f' "{_quoted(body.text)}"'
         for event in found
         if isinstance(body := event.body, Message)
     ]
     return "\n".join(lines) or f"I found nothing about {words}."
+
+
+def _quoted(text: str) -> str:
+    """Write a text as one line between quotes, which nothing in it can end: it is only data."""
+    return _cut(" ".join(text.replace('"', "'").split()))
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= QUOTED_MAX else f"{line[:QUOTED_MAX]} ..."
 
 
 def tools_of(
