@@ -26,7 +26,7 @@ _ETAG: Final[dict[str, Any]] = {  # Any: OpenAPI
     "ETag": {"description": "Send it as If-Match", "schema": {"type": "string"}}
 }
 
-Identity = Annotated[str, Path(min_length=1, max_length=128)]
+Identity = Annotated[str, Path(min_length=1, max_length=128, pattern=r"^[^\x00]*$")]
 IfMatch = Annotated[str | None, Header()]
 
 

@@ -18,6 +18,8 @@ from backend.storage.records import (
 Id = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z", examples=["01a1fc5d-8bad-7388"])]
 Ordinal = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Fence = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+Claim = Annotated[int, Meta(ge=1, le=2**52)]
+"""Half of all fences lie above: whatever one writer claims, those after it still get theirs."""
 Text = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00]*\Z")]
 """PostgreSQL holds no U+0000 in a text."""
 Instant = Annotated[
@@ -48,7 +50,7 @@ class WriterIn(Struct, kw_only=True):
     started_at: Instant
     room: Text | None = None
     job_id: Text | None = None
-    fence: Fence | None = None
+    fence: Claim | None = None
 
 
 class LeaseIn(Struct, kw_only=True):

@@ -75,3 +75,9 @@ def test_a_profile_nested_too_deeply_is_refused_at_any_depth(http: httpx.Client)
         answer = http.put(path, content=raw, headers={"content-type": "application/json"})
         refused(answer, 400, "malformed")
     refused(http.get(path), 404, "unknown_profile")
+
+
+def test_an_identity_that_not_every_database_can_hold_is_refused(http: httpx.Client) -> None:
+    path = f"/v1/profiles/{fresh('ada')}%00"
+    refused(http.get(path), 400, "malformed")
+    refused(http.put(path, json={}), 400, "malformed")

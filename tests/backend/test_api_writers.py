@@ -30,6 +30,17 @@ def test_a_free_claimed_fence_stays_below_newer_ones_and_a_used_one_is_raised(lo
     assert log.register("w3", fence=AT_MS - 7)["fence"] == AT_MS + 1
 
 
+def test_no_claim_takes_the_fences_of_the_writers_after_it(log: Log) -> None:
+    path = f"{log.path}/writers"
+    wild = {"writer_id": "w1", "kind": "call", "started_at": AT, "fence": 2**53 - 1}
+    refused(log.http.post(path, json=wild), 400)
+    highest = log.register("w1", fence=2**52)["fence"]
+    for n in (1, 2):
+        granted = log.register(f"later{n}", fence=highest)["fence"]
+        assert granted == highest + n
+        assert granted < 2**53
+
+
 def test_registering_again_answers_the_same(log: Log) -> None:
     first = log.http.post(
         f"{log.path}/writers", json={"writer_id": "w", "kind": "call", "started_at": AT}
