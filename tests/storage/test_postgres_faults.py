@@ -15,12 +15,16 @@ import pytest
 
 from backend.clock import new_id
 from backend.errors import BackendError, Malformed, Unavailable
+from backend.rules.events import check_batch
+from backend.rules.retention import Keep
 from backend.storage.postgres.engine import FAILURES, translated
 from backend.storage.postgres.store import PostgresStorage
-from backend.storage.records import Reader, Token
+from backend.storage.records import Batch, NewWriter, Reader, Token
 from devtools.ports import Ports
 from devtools.servers.postgres import PostgresServer
+from tests.backend.log_client import message
 from tests.support.servers import place_in
+from tests.support.waiting import wait_for
 
 NOW = 1_795_233_600_000
 DEADLINE_S = 1.0
@@ -150,3 +154,53 @@ async def test_text_that_postgresql_cannot_hold_is_refused_as_malformed(
             await storage.resolve(BY, "a\0b", max_gap_s=None, now_ms=NOW)
         with pytest.raises(Malformed):
             await storage.call(Reader(tenant="faults"), "a\0b")
+
+
+async def test_words_are_not_indexed_of_a_message_that_is_pruned_meanwhile(
+    postgres: PostgresServer,
+) -> None:
+    """The index is filled beside the log; what is forgotten must not stay in it."""
+    url = postgres.create_database("pruned-while-indexed")
+    holder, admin = await asyncpg.connect(url), await asyncpg.connect(url)
+    try:
+        async with opened(url) as storage:
+            talk, _ = await storage.resolve(BY, "key", max_gap_s=None, now_ms=NOW)
+            await _write(storage, talk.id, count=4)
+            async with holder.transaction():  # indexing waits here, its words written
+                await holder.execute("SELECT FROM search_state FOR UPDATE")
+                indexing = asyncio.create_task(storage.index_messages(limit=100))
+                await wait_for(lambda: _waits(admin, "transactionid"))
+                keep = Keep(max_events=1, since_ms=None)
+                pruning = asyncio.create_task(
+                    storage.prune(BY.tenant, talk.id, keep, now_ms=NOW, limit=100)
+                )
+                await wait_for(lambda: _waits_or_done(admin, pruning))
+            assert await indexing == 4
+            assert await pruning == 3
+            assert await admin.fetchval("SELECT count(*) FROM search_docs") == 1
+    finally:
+        await admin.close()
+        await holder.close()
+
+
+async def _write(storage: PostgresStorage, id_: str, *, count: int) -> None:
+    writer = NewWriter(
+        writer_id="w", kind="call", room=None, job_id=None, started_ms=NOW, claimed_fence=None
+    )
+    await storage.register(BY.tenant, id_, writer, lease_s=0.0, now_ms=NOW - 1)
+    sent = [message(n) for n in range(1, count + 1)]
+    batch = Batch(conversation_id=id_, writer_id="w", events=check_batch(id_, "w", sent))
+    await storage.store_events(BY.tenant, batch, now_ms=NOW)
+
+
+async def _waits(admin: asyncpg.Connection, event: str) -> bool:
+    found: bool = await admin.fetchval(
+        "SELECT count(*) > 0 FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event = $1",
+        event,
+    )
+    return found
+
+
+async def _waits_or_done(admin: asyncpg.Connection, pruning: asyncio.Task[int]) -> bool:
+    return pruning.done() or await _waits(admin, "advisory")

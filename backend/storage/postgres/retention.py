@@ -3,6 +3,7 @@
 from backend.rules.retention import FOR_GOOD, Held, Keep, prunable
 from backend.rules.rows import Head
 from backend.storage import rows
+from backend.storage.postgres import search
 from backend.storage.postgres.engine import Db
 from backend.storage.postgres.heads import lock, owner
 
@@ -53,6 +54,7 @@ async def prune(db: Db, tenant: str, id_: str, keep: Keep, now_ms: int, limit: i
     )
     if not going:
         return 0
+    await search.hold(db, tenant, id_)
     gone = [position for (position,) in going]
     for table in ("search_docs", "messages", "events"):
         await db.execute(

@@ -26,8 +26,9 @@ async def is_behind(db: Db, reader: Reader, id_: str) -> bool:
 async def index(db: Db, tenant: str, id_: str, limit: int = CATCH_UP) -> int:
     """Index the messages of a conversation that wait, among its next ``limit`` events.
 
-    No lock is held: two replicas may do the same work, and the second changes nothing.
+    Nobody who writes or reads waits for it: pruning alone does, and whoever indexes the same.
     """
+    await hold(db, tenant, id_)
     behind = await _behind(db, tenant, id_)
     if behind is None:
         return 0
@@ -60,6 +61,14 @@ async def index(db: Db, tenant: str, id_: str, limit: int = CATCH_UP) -> int:
         until,
     )
     return int(until - indexed)
+
+
+async def hold(db: Db, tenant: str, id_: str) -> None:
+    """Hold the index of a conversation, to the end of the transaction.
+
+    What is indexed must not be pruned meanwhile: its words would stay for good.
+    """
+    await db.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"{tenant} {id_}")
 
 
 def _vector(mark: str, words: Iterable[str]) -> str:
