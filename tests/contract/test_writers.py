@@ -25,6 +25,8 @@ def test_a_fence_is_above_every_fence_before_it(log: Log) -> None:
     first = log.register("w1")["fence"]
     assert log.register("w2")["fence"] == first + 1
     assert log.register("w3", started_at="2026-11-21T03:00:00.000Z")["fence"] == first + 2
+    last = {"writer_id": "w4", "kind": "call", "started_at": AT, "fence": 2**53 - 1}
+    refused(log.http.post(f"{log.path}/writers", json=last), 400)  # nothing fits above it
 
 
 def test_a_free_claimed_fence_stays_even_below_newer_ones(log: Log) -> None:
