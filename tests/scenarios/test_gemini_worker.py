@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from devtools.system import System
-from simulators.gemini.behaviour import Behaviour, Refusal
+from simulators.gemini.behaviour import Refusal
 from simulators.gemini.certificate import contexts
 from simulators.gemini.senses import Listening, beeps, scripted
 from simulators.gemini.server import GeminiServer
@@ -22,12 +22,7 @@ pytestmark = [pytest.mark.scenario, pytest.mark.timeout(240)]
 async def test_a_call_with_gemini_survives_a_cut_and_a_killed_agent_and_forgets_nothing(
     start_system: Callable[..., System], spoken: Path, tmp_path: Path
 ) -> None:
-    server = GeminiServer(
-        behaviour=Behaviour(),
-        ears=Listening(scripted(["my name is ada", "what is my name", "and again"])),
-        voice=beeps,
-        tls=contexts(tmp_path),
-    )
+    server = hearing(tmp_path, "my name is ada", "what is my name", "and again")
     async with server.serving():
         system = start_system(worker_environ=chosen(server, tmp_path))
         async with calling_on(system) as calling, calling.call() as (call, caller):
@@ -60,9 +55,7 @@ async def test_a_call_with_gemini_survives_a_cut_and_a_killed_agent_and_forgets_
 async def test_when_gemini_is_gone_for_good_the_embedded_voice_goes_on_with_the_call(
     start_system: Callable[..., System], spoken: Path, tmp_path: Path
 ) -> None:
-    server = GeminiServer(
-        ears=Listening(scripted(["my name is ada"])), voice=beeps, tls=contexts(tmp_path)
-    )
+    server = hearing(tmp_path, "my name is ada")
     async with server.serving():
         system = start_system(worker_environ=chosen(server, tmp_path))
         async with calling_on(system) as calling, calling.call() as (call, caller):
@@ -83,11 +76,7 @@ async def test_when_gemini_is_gone_for_good_the_embedded_voice_goes_on_with_the_
 async def test_a_clear_in_a_call_with_gemini_makes_the_service_forget(
     start_system: Callable[..., System], spoken: Path, tmp_path: Path
 ) -> None:
-    server = GeminiServer(
-        ears=Listening(scripted(["my name is ada", "what is my name"])),
-        voice=beeps,
-        tls=contexts(tmp_path),
-    )
+    server = hearing(tmp_path, "my name is ada", "what is my name")
     async with server.serving():
         system = start_system(worker_environ=chosen(server, tmp_path))
         async with calling_on(system) as calling, calling.call() as (call, caller):
@@ -102,6 +91,11 @@ async def test_a_clear_in_a_call_with_gemini_makes_the_service_forget(
             users = [text for role, text in server.conversation.said if role == "user"]
             assert users == ["what is my name"]
             assert [one["session_number"] for one in messages if one["role"] == "user"] == [0, 1]
+
+
+def hearing(folder: Path, *said: str) -> GeminiServer:
+    """A service that understands one utterance after the other as these words, and beeps."""
+    return GeminiServer(ears=Listening(scripted([*said])), voice=beeps, tls=contexts(folder))
 
 
 def chosen(server: GeminiServer, folder: Path) -> dict[str, str]:

@@ -6,11 +6,8 @@ from pathlib import Path
 import pytest
 
 from devtools.system import System
-from simulators.gemini.certificate import contexts
-from simulators.gemini.senses import Listening, beeps, scripted
-from simulators.gemini.server import GeminiServer
 from tests.scenarios.calling import Calling, texts, until
-from tests.scenarios.test_gemini_worker import chosen
+from tests.scenarios.test_gemini_worker import chosen, hearing
 from tests.scenarios.test_outages import calling_on
 
 pytestmark = [pytest.mark.scenario, pytest.mark.timeout(180)]
@@ -54,11 +51,7 @@ async def test_a_spoken_call_costs_seconds_of_speech_and_a_request_for_each_turn
 async def test_a_call_with_a_realtime_model_costs_what_its_service_reports(
     start_system: Callable[..., System], spoken: Path, tmp_path: Path
 ) -> None:
-    server = GeminiServer(
-        ears=Listening(scripted(["my name is ada", "what is my name"])),
-        voice=beeps,
-        tls=contexts(tmp_path),
-    )
+    server = hearing(tmp_path, "my name is ada", "what is my name")
     async with server.serving():
         system = start_system(worker_environ=chosen(server, tmp_path))
         async with calling_on(system) as calling, calling.call() as (call, caller):

@@ -12,10 +12,10 @@ from playwright.async_api import Browser, Locator, Route, expect
 from tests.backend.log_client import Json, Log, event, fresh, message, ok
 from tests.backend.process import Backend
 from tests.web.browser import CallPage, browser, call_page
+from tests.web.events import ADA, everything, nth, spent_turn, turn
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
 
-_ADA = {"identity": "ada-1", "name": "Ada"}
 _OPENS_MS = 3_000
 
 
@@ -93,19 +93,19 @@ async def test_the_list_shows_the_newest_first_by_pages_and_opens_one(
 async def test_a_running_conversation_appears_live_in_conversation_order(
     tab: CallPage, backend: Backend, token: str, log: Log
 ) -> None:
-    log.store("w", *_turn(1, "t1", "My name is <b>Ada</b>.", "Nice to meet you, Ada."))
+    log.store("w", *turn(1, "t1", "My name is <b>Ada</b>.", "Nice to meet you, Ada."))
     await _open(tab, backend, token, log)
     await expect(_words(tab)).to_have_text(["My name is <b>Ada</b>.", "Nice to meet you, Ada."])
     # The reply is stored before the transcript of what it answers.
     log.store(
         "w",
-        event(5, "turn_started", turn_id="t2", initiator="user", speaker=_ADA),
+        event(5, "turn_started", turn_id="t2", initiator="user", speaker=ADA),
         message(6, "assistant", "It is raining.", turn_id="t2", interrupted=True),
         event(7, "agent_state", state="speaking"),
     )
     await expect(_words(tab).last).to_have_text("It is raining.")
     await expect(tab.part("activity")).to_have_text("The agent is speaking")
-    typed = {"speaker": _ADA, "modality": "text", "turn_id": "t2"}
+    typed = {"speaker": ADA, "modality": "text", "turn_id": "t2"}
     log.store("w", message(8, "user", "How is the weather?", **typed))
     expected = [
         "My name is <b>Ada</b>.",
@@ -132,7 +132,7 @@ async def test_a_thousand_events_open_fast_and_are_paged(
     tab: CallPage, backend: Backend, token: str, log: Log
 ) -> None:
     for first in range(1, 1001, 500):
-        log.store("w", *(_nth(n) for n in range(first, first + 500)))
+        log.store("w", *(nth(n) for n in range(first, first + 500)))
     await tab.page.goto(_link(backend, token, log))
     rows = tab.part("event")
     await expect(rows).to_have_count(200, timeout=_OPENS_MS)
@@ -187,13 +187,13 @@ async def test_events_are_filtered_by_kind_session_and_time_also_when_they_come_
 async def test_a_cleared_session_is_a_boundary_in_the_transcript_and_in_the_log(
     tab: CallPage, backend: Backend, token: str, log: Log
 ) -> None:
-    log.store("w", *_turn(1, "t1", "Forget this.", "I will."))
+    log.store("w", *turn(1, "t1", "Forget this.", "I will."))
     await _open(tab, backend, token, log)
     await expect(tab.part("session-divider")).to_have_count(0)
     ok(log.http.post(f"{log.path}/clear", json={"event_id": "c1", "reason": "asked"}))
     await expect(_kinds(tab, "context_cleared")).to_contain_text("session 1 begins · asked")
     await expect(tab.part("facts")).to_contain_text("2 sessions")
-    log.store("w", message(5, "user", "Who am I?", session_number=1, speaker=_ADA))
+    log.store("w", message(5, "user", "Who am I?", session_number=1, speaker=ADA))
     await expect(tab.part("session-divider")).to_have_text(["Session 1"])
     order = await tab.page.locator("#messages > li").evaluate_all(
         "items => items.map((item) => item.dataset.testid)"
@@ -206,7 +206,7 @@ async def test_a_cleared_session_is_a_boundary_in_the_transcript_and_in_the_log(
 async def test_what_tools_and_turns_did_is_told_in_words(
     tab: CallPage, backend: Backend, token: str, log: Log
 ) -> None:
-    log.store("w", *_everything())
+    log.store("w", *everything())
     await _open(tab, backend, token, log)
     for kind, words in {
         "tool_call": 'current_time({"city":"Tokyo"})',
@@ -391,7 +391,7 @@ async def test_the_call_page_and_this_page_lead_to_each_other(
 async def test_nothing_is_wider_than_the_screen_and_a_phone_shows_one_view_at_a_time(
     chrome: Browser, backend: Backend, token: str, log: Log, width: int
 ) -> None:
-    log.store("w", *_everything(), message(50, text="unbroken" * 60))
+    log.store("w", *everything(), message(50, text="unbroken" * 60))
     async with call_page(chrome, width=width, height=740) as tab:
         await _open(tab, backend, token, log)
         await expect(tab.part("message").last).to_be_visible()
@@ -419,15 +419,15 @@ def _link(backend: Backend, token: str, log: Log) -> str:
 async def test_what_was_used_up_is_there_in_one_line_and_for_each_model_and_call(
     tab: CallPage, backend: Backend, token: str, log: Log
 ) -> None:
-    log.store("w", *_turn(1, "t1", "Hello.", "Hi."))
+    log.store("w", *turn(1, "t1", "Hello.", "Hi."))
     await _open(tab, backend, token, log)
     await expect(_words(tab)).to_have_count(2)
     await expect(tab.part("usage")).to_be_hidden()
-    log.store("w", *_spent_turn(10, input_tokens=1200, output_tokens=34))
+    log.store("w", *spent_turn(10, input_tokens=1200, output_tokens=34))
     said = tab.part("usage-said")
     await expect(said).to_have_text("1,200 tokens read, 34 written · 2.5 s heard")
     log.register("w2", room="room-2")
-    log.store("w2", *_spent_turn(20, input_tokens=300, output_tokens=6))
+    log.store("w2", *spent_turn(20, input_tokens=300, output_tokens=6))
     await expect(said).to_have_text("1,500 tokens read, 40 written · 5.0 s heard")
     await said.click()
     await expect(tab.part("usage-all").get_by_test_id("used")).to_have_text(
@@ -448,7 +448,7 @@ async def test_many_calls_come_by_pages(
     log = Log.resolve(http, fresh("Many calls"))
     for n in range(60):
         log.register(f"w{n}", room=f"room-{n}")
-        log.store(f"w{n}", *_spent_turn(100 + 2 * n, input_tokens=1))
+        log.store(f"w{n}", *spent_turn(100 + 2 * n, input_tokens=1))
     await _open(tab, backend, token, log)
     await tab.part("usage-said").click()
     calls = tab.part("call-usage")
@@ -458,21 +458,6 @@ async def test_many_calls_come_by_pages(
     await expect(tab.part("older-usage")).to_be_hidden()
     await expect(calls.last).to_contain_text("Room room-0,")
     assert tab.complaints == []
-
-
-def _spent_turn(ordinal: int, **tokens: int) -> list[Json]:
-    """Make a turn that used something up."""
-    counts = {"requests": 1, **tokens}
-    heard = {"requests": 1, "audio_s": 2.5}
-    usage = [
-        {"service": "llm", "provider": "openai", "model": "gpt", "counts": counts},
-        {"service": "stt", "provider": "local", "model": "moonshine", "counts": heard},
-    ]
-    turn = {"turn_id": f"t{ordinal}"}
-    return [
-        event(ordinal, "turn_started", initiator="user", **turn),
-        event(ordinal + 1, "turn_ended", outcome="completed", usage=usage, **turn),
-    ]
 
 
 async def _open(tab: CallPage, backend: Backend, token: str, log: Log) -> None:
@@ -486,43 +471,3 @@ def _words(tab: CallPage) -> Locator:
 
 def _kinds(tab: CallPage, kind: str) -> Locator:
     return tab.page.locator(f'[data-testid="event"][data-kind="{kind}"]')
-
-
-def _nth(ordinal: int) -> Json:
-    """One message among nine thoughts."""
-    return message(ordinal) if ordinal % 10 == 1 else event(ordinal)
-
-
-def _turn(first: int, turn_id: str, asked: str, answered: str) -> list[Json]:
-    delays = {"e2e_s": 0.7, "llm_ttft_s": 0.3}
-    of_turn = {"turn_id": turn_id}
-    return [
-        event(first, "turn_started", initiator="user", speaker=_ADA, **of_turn),
-        message(first + 1, "user", asked, speaker=_ADA, modality="voice", **of_turn),
-        message(first + 2, "assistant", answered, interrupted=False, **of_turn),
-        event(first + 3, "turn_ended", outcome="completed", delays=delays, **of_turn),
-    ]
-
-
-def _everything() -> list[Json]:
-    ada = {"identity": "ada-1", "name": "Ada", "kind": "standard"}
-    covers = {"up_to_event_id": "e1", "message_count": 3}
-    return [
-        event(1, "participant_joined", participant=ada),
-        *_turn(2, "t1", "What time is it in Tokyo?", "It is noon in Tokyo."),
-        event(6, "tool_call", call_id="call-1", name="current_time", arguments='{"city":"Tokyo"}'),
-        event(
-            7,
-            "tool_result",
-            call_id="call-1",
-            name="current_time",
-            output="It is 12:00.",
-            is_error=False,
-        ),
-        event(8, "summary", text="Ada said her name.", covers=covers),
-        event(9, "error", source="LLM", error_type="Timeout", recoverable=True, detail=""),
-        event(10, "reconnect", provider="gemini", outcome="resynced",
-              detail={"cause": "lost (1006)", "sent_count": 2, "tokens_spared": 900,
-                      "took_ms": 312, "summarised": False}),
-        event(11, "participant_left", participant=ada, reason="client_initiated"),
-    ]
